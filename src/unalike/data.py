@@ -1,0 +1,169 @@
+"""Count, take and split any collection: list, array, tensor, DataFrame, Arrow table, list of paths.
+
+Splits never put two samples of one group on both sides, and a split by time puts whole blocks, with a
+gap, on each side. Positions are always ``(m,)`` int64, sorted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unalike.errors import InvalidInput, InvalidParameter
+from unalike.types import Collection, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Positions of the training, reference and calibration samples, ``(m,)`` int64 each, disjoint."""
+
+    train: IntArray
+    reference: IntArray
+    calibration: IntArray
+
+
+def count(X: Collection) -> int:
+    """How many samples `X` holds."""
+    shape = getattr(X, "shape", None)
+    if shape is not None:
+        return int(shape[0])
+    if hasattr(X, "num_rows"):
+        return int(X.num_rows)
+    return len(X)
+
+
+def take(X: Collection, positions: IntArray) -> Collection:
+    """The samples at `positions`, in their order, in a collection of the same kind."""
+    if isinstance(X, np.ndarray):
+        return X[positions]
+    if hasattr(X, "iloc"):
+        return X.iloc[positions]
+    if isinstance(X, (list, tuple)):
+        return [X[position] for position in positions.tolist()]
+    if hasattr(X, "take") and hasattr(X, "num_rows"):
+        return X.take(positions)
+    return X[positions]
+
+
+def split(
+    n: int,
+    *,
+    reference: float = 0.0,
+    calibration: float = 0.2,
+    largest: int = 2000,
+    generator: np.random.Generator,
+    groups: Sequence[Any] | None = None,
+    time: Sequence[Any] | None = None,
+    gap: int = 0,
+) -> Split:
+    """Divide ``n`` samples into train, reference and calibration.
+
+    Parameters
+    ----------
+    n : int
+        Number of samples.
+    reference, calibration : float
+        Share of each held-out part, in ``[0, 1)``; together below 1.
+    largest : int
+        No held-out part takes more samples than this (with `groups`: than this, to the next whole group).
+    generator : numpy.random.Generator
+        Draws the assignment; not used with `time`.
+    groups : sequence of length n, optional
+        Samples of one group stay on one side.
+    time : sequence of length n, optional
+        Sortable. The earliest block trains and the latest calibrates.
+    gap : int
+        With `time`: how many samples between two blocks are left out, so that neighbours are not on
+        both sides.
+
+    Raises
+    ------
+    InvalidParameter
+        Shares out of range, or both `groups` and `time`.
+    InvalidInput
+        `groups` or `time` of another length than `n`; too few samples or groups to leave one to train on.
+    """
+    _check_shares(reference, calibration)
+    if groups is not None and time is not None:
+        raise InvalidParameter("`groups` and `time` must not both be given; got both. Name the one that matters more.")
+    sizes = [min(round(n * share), largest) for share in (reference, calibration)]
+    if time is not None:
+        return _split_time(_column(time, n, "time"), sizes, gap)
+    if groups is not None:
+        return _split_groups(group_codes(groups, n), sizes, generator)
+    if sum(sizes) >= n:
+        raise InvalidInput(f"`X` must hold enough samples to train on; got {n}. Give more, or hold out fewer.")
+    order = generator.permutation(n)
+    held, train = order[: sum(sizes)], order[sum(sizes) :]
+    return Split(np.sort(train), np.sort(held[: sizes[0]]), np.sort(held[sizes[0] :]))
+
+
+def group_codes(groups: Sequence[Any], n: int) -> IntArray:
+    """``(n,)`` int64: one code per distinct group.
+
+    Raises
+    ------
+    InvalidInput
+        When `groups` has another length than `n`.
+    """
+    codes = np.unique(_column(groups, n, "groups"), return_inverse=True)[1]
+    return codes.astype(np.int64)
+
+
+def _check_shares(reference: float, calibration: float) -> None:
+    for name, share in (("reference_fraction", reference), ("calibration_fraction", calibration)):
+        if not 0.0 <= share < 1.0:
+            raise InvalidParameter(f"`{name}` must be at least 0 and below 1; got {share}.")
+    if reference + calibration >= 1.0:
+        raise InvalidParameter(
+            "`reference_fraction` and `calibration_fraction` must leave samples to train on; "
+            f"got {reference} + {calibration}."
+        )
+
+
+def _column(values: Sequence[Any], n: int, name: str) -> np.ndarray[Any, Any]:
+    column = np.asarray(values)
+    if column.ndim != 1 or len(column) != n:
+        raise InvalidInput(f"`{name}` must have one value per sample, {n}; got shape {column.shape}.")
+    return column
+
+
+def _split_groups(codes: IntArray, sizes: list[int], generator: np.random.Generator) -> Split:
+    order = generator.permutation(int(codes.max()) + 1)
+    members = np.bincount(codes)
+    part_of_group = np.zeros(len(order), dtype=np.int64)
+    next_group = 0
+    for part, size in enumerate(sizes, start=1):
+        held = 0
+        while held < size and next_group < len(order):
+            part_of_group[order[next_group]] = part
+            held += int(members[order[next_group]])
+            next_group += 1
+    part_of_sample = part_of_group[codes]
+    train, reference, calibration = (np.flatnonzero(part_of_sample == part) for part in range(3))
+    if len(train) == 0:
+        raise InvalidInput(
+            f"`groups` must leave whole groups to train on; got {len(order)} groups of {len(codes)} samples. "
+            "Give finer groups, or hold out less."
+        )
+    return Split(train, reference, calibration)
+
+
+def _split_time(time: np.ndarray[Any, Any], sizes: list[int], gap: int) -> Split:
+    order = np.argsort(time, kind="stable")
+    blocks: list[IntArray] = []
+    end = len(order)
+    for size in reversed(sizes):
+        blocks.append(order[end - size : end] if size else order[:0])
+        end = max(end - size - (gap if size else 0), 0)
+    train = order[:end]
+    if len(train) == 0:
+        raise InvalidInput(
+            f"`time` must leave samples to train on; got {len(order)} samples, {sum(sizes)} held out and a gap "
+            f"of {gap}. Give more, or hold out less."
+        )
+    calibration, reference = blocks
+    return Split(np.sort(train), np.sort(reference), np.sort(calibration))

@@ -1,0 +1,142 @@
+"""Frozen results: decisions, events and explanations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from unalike.types import BoolArray, FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decisions:
+    """What `Detector.detect` found, one row per sample.
+
+    Parameters
+    ----------
+    ids : ndarray
+        ``(n,)`` names of the samples: file paths, index labels, or row numbers.
+    scores : ndarray
+        ``(n,)`` float64, higher = more anomalous.
+    p_values : ndarray
+        ``(n,)`` share of normal samples expected to score at least as high; NaN where the kind of
+        threshold gives none.
+    is_anomaly : ndarray
+        ``(n,)`` bool.
+    threshold : float
+        The largest score that is still normal.
+    false_alarm_rate : float or None
+        The rate that the threshold promises on normal data.
+    """
+
+    ids: npt.NDArray[Any]
+    scores: FloatArray
+    p_values: FloatArray
+    is_anomaly: BoolArray
+    threshold: float
+    false_alarm_rate: float | None
+
+    def __post_init__(self) -> None:
+        for values in (self.ids, self.scores, self.p_values, self.is_anomaly):
+            values.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __repr__(self) -> str:
+        rate = "no stated rate" if self.false_alarm_rate is None else f"false-alarm rate {self.false_alarm_rate:.3g}"
+        return (
+            f"Decisions({int(self.is_anomaly.sum())} of {len(self)} anomalous, threshold {self.threshold:.4g}, {rate})"
+        )
+
+    def to_dict(self) -> dict[str, npt.NDArray[Any]]:
+        """Columns ``id``, ``score``, ``p_value``, ``is_anomaly``."""
+        return {"id": self.ids, "score": self.scores, "p_value": self.p_values, "is_anomaly": self.is_anomaly}
+
+    def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
+        """A DataFrame with one row per sample.
+
+        Parameters
+        ----------
+        backend : {"pandas", "polars", "pyarrow"}
+            Which library makes it; it must be installed.
+        """
+        import narwhals as nw
+
+        return nw.from_dict(
+            {name: np.array(column) for name, column in self.to_dict().items()}, backend=backend
+        ).to_native()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A run of anomalous steps in one record.
+
+    Parameters
+    ----------
+    record : str
+        Id of the record.
+    start, end : int
+        First step and the step after the last.
+    score, p_value : float
+        Of the highest step.
+    """
+
+    record: str
+    start: int
+    end: int
+    score: float
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One cause in an explanation.
+
+    Parameters
+    ----------
+    place : str
+        Column, word, time step and channel, or region of the picture.
+    share : float
+        Share of the sample's score that it causes; the shares of one sample sum to at most 1.
+    value : Any
+        What was found there.
+    usual : Any
+        What normal samples have there.
+    """
+
+    place: str
+    share: float
+    value: Any
+    usual: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why one sample scores as it does; the same form for every kind of data.
+
+    Parameters
+    ----------
+    id : str
+        The sample.
+    score : float
+        Its anomaly score.
+    parts : tuple of Part
+        Causes, largest share first.
+    nearest : tuple of str
+        Ids of the nearest normal samples, nearest first.
+    picture : ndarray or None
+        The modality's own: heat map ``(height, width)``, ``(steps, channels)``, ``(columns,)`` or ``(tokens,)``.
+    mask : ndarray or None
+        Images: ``(height, width)`` bool, non-empty exactly when the sample is an anomaly.
+    """
+
+    id: str
+    score: float
+    parts: tuple[Part, ...]
+    nearest: tuple[str, ...]
+    picture: FloatArray | None = None
+    mask: BoolArray | None = None

@@ -1,0 +1,65 @@
+"""The exception tree.
+
+::
+
+    UnalikeError
+    ├── InvalidInput (ValueError)       the data cannot be used
+    ├── InvalidParameter (ValueError)   a setting cannot be used
+    ├── NotFitted (sklearn's NotFittedError is also raised as this) ── NotCalibrated
+    ├── TrainingFailed (RuntimeError)   the network learned nothing, or the loss is not finite
+    ├── CannotLoad (ValueError)         a model file is broken, foreign, newer or unsafe
+    └── MissingExtra (ImportError)      an optional dependency is not installed
+
+    UnalikeWarning (UserWarning)
+    ├── TrainingWarning                 collapse, or training that did not help
+    └── CalibrationWarning              too few calibration samples for the usual alarm rate
+
+Every message says what must hold, what was found and what to do:
+"`X` must be …; got …. Do …".
+"""
+
+from __future__ import annotations
+
+
+class UnalikeError(Exception):
+    """Any error that unalike raises on purpose."""
+
+
+class InvalidInput(UnalikeError, ValueError):
+    """The data cannot be used: empty, wrong shape, unreadable, unseen column, NaN where not allowed."""
+
+
+class InvalidParameter(UnalikeError, ValueError):
+    """A setting cannot be used: unknown name, out of range, or not holdable by the data."""
+
+
+class NotFitted(UnalikeError, ValueError, AttributeError):
+    """A verb was called that needs `fit` first."""
+
+
+class NotCalibrated(NotFitted):
+    """A decision was asked for before any held-out normal data set the threshold."""
+
+
+class TrainingFailed(UnalikeError, RuntimeError):
+    """Training moved no weight, or its loss stopped being finite."""
+
+
+class CannotLoad(UnalikeError, ValueError):
+    """A model file is corrupted, truncated, foreign, of a newer format, or needs parts of the user's."""
+
+
+class MissingExtra(UnalikeError, ImportError):
+    """An optional dependency is not installed; the message names the extra to install."""
+
+
+class UnalikeWarning(UserWarning):
+    """Any warning that unalike gives on purpose."""
+
+
+class TrainingWarning(UnalikeWarning):
+    """Training ended in a state that should be looked at: collapsed, or constant scores."""
+
+
+class CalibrationWarning(UnalikeWarning):
+    """There are too few calibration samples for the usual alarm rate."""

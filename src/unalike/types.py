@@ -1,0 +1,294 @@
+"""The contract, told once: every shape that passes between two stages.
+
+The way of the data is ``X -> check -> split -> modality.fit -> cut -> tensors -> views -> encoder
+-> objective`` (learn), ``-> embeddings -> scorer -> tails -> fusion -> join`` (judge) and
+``-> threshold -> decisions`` (decide).  Each stage is a Protocol here; an object of the right shape
+is enough, nothing is registered.
+
+Two kinds of object meet in these Protocols. *Settings* are frozen dataclasses: inert, comparable,
+printable and storable as JSON. *Modules* are ``torch.nn.Module`` that hold weights. Settings that
+describe a network have a method ``build`` that makes the module once the shape of the data is known
+(docs/decisions/0002).
+
+Higher score = more anomalous, everywhere.  ``n`` is a number of samples (or of parts, where one
+sample was cut into several), ``d`` the width of an embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from unalike.seeding import RowGenerator
+
+FloatArray = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+Collection = Any
+"""What holds many samples: list, array, DataFrame, list of paths. `unalike.data` counts, takes and splits it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some samples on their way through a network.
+
+    Parameters
+    ----------
+    data : Tensor
+        ``(n, ...)``: images ``(n, channels, height, width)``; series ``(n, channels, length)``;
+        tables ``(n, columns, 2)``, value-or-code and is-missing; texts ``(n, length)`` token ids.
+        For an encoder that works on raw values, the raw slice.
+    index : Tensor
+        ``(n,)`` int64, the row of each sample in the training data. It seeds per-sample randomness,
+        so that results do not depend on how rows were batched or sharded.
+    group, time, label : Tensor or None
+        ``(n,)`` each: near-copies share a `group`; `time` orders samples; `label` is 1 for a labelled
+        anomaly and 0 for normal.
+    """
+
+    data: Tensor
+    index: Tensor
+    group: Tensor | None = None
+    time: Tensor | None = None
+    label: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a fitted modality tells an encoder about its tensors.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one sample's tensor, without the leading ``n``. A size that varies is -1.
+    levels : tuple of int
+        Tables: for each column the number of codes of a categorical one (code 0 = unseen), 0 for a
+        numeric one. Texts: the size of the vocabulary. Else empty.
+    """
+
+    shape: tuple[int, ...]
+    levels: tuple[int, ...] = ()
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """What can be saved without pickle.
+
+    Our scorers, thresholds and modalities are dataclasses: their fields are the settings, and what `fit`
+    learned is in attributes that end in ``_``. ``state()`` gives the learned part as a flat dict whose
+    values are JSON values (None, bool, int, float, str, lists and dicts of them), numpy arrays without
+    objects, or bytes; ``restore(state)`` puts it into a new object made from the same settings, which
+    then scores bit-equal.
+    """
+
+    def state(self) -> dict[str, Any]: ...
+
+    def restore(self, state: dict[str, Any]) -> None: ...
+
+
+@runtime_checkable
+class View(Protocol):
+    """A random change that leaves a normal sample normal.
+
+    Called on a batch tensor, it returns a new tensor of ``n`` samples, on the same device, and never
+    changes its input. All randomness comes from `generator`, whose row ``i`` depends only on the seed
+    and on the index of sample ``i``. Ours are frozen dataclasses. Optional: ``prepare(sample) -> View``
+    returns a copy that knows the training data (`sample`: ``(m, ...)`` tensor), for views that draw
+    values from it.
+    """
+
+    def __call__(self, data: Tensor, generator: RowGenerator) -> Tensor: ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A ``torch.nn.Module``, ``(n, ...) -> (n, width)``.
+
+    Optional: ``prepare(sample)`` fits what is not learned by gradient (a scaling), once, before
+    training; ``locations(data) -> (n, places, width)`` with attribute ``grid``; ``stem``, the name of a
+    frozen part whose outputs may be cached.
+    """
+
+    width: int
+
+    def __call__(self, data: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class EncoderSettings(Protocol):
+    """Describes an encoder; `build` makes it.
+
+    Weights are drawn from torch's generator, which the caller seeds and restores (`seeding.isolated`).
+    The shapes of its parameters and buffers depend on the settings and the schema only, so that a saved
+    encoder is rebuilt from both and then takes its weights.
+    """
+
+    def build(self, schema: Schema) -> nn.Module: ...
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """The contrastive method: how pairs are drawn and what is paid.
+
+    A ``torch.nn.Module`` that *contains* the network it trains (``objective.encoder``), so that DDP
+    wraps one module with one forward per step. Called, it gives the scalar loss of a batch. Optional:
+    ``prepare(sample)`` once before training; ``after_step()`` once per optimiser step;
+    ``score(batch) -> (n,)`` when the method has a score of its own; ``pairs(batch, views, generator)``
+    and ``loss(z, batch)`` apart, where gradient caching is wanted.
+    """
+
+    encoder: nn.Module
+
+    def __call__(self, batch: Batch, views: View, generator: RowGenerator) -> Tensor: ...
+
+
+@runtime_checkable
+class ObjectiveSettings(Protocol):
+    """Describes an objective; `build` puts the encoder into it.
+
+    A plain callable ``encoder -> objective`` (a class of the user's) does as well.
+    """
+
+    def build(self, encoder: nn.Module) -> nn.Module: ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """How unlike the normal embeddings is an embedding?
+
+    ``fit(embeddings, reference=None, groups=None)`` learns from ``(n, d)`` normal embeddings and sets
+    `reference_scores_` ``(m,)``, what `tails` compares with. They never come from rows it has memorised:
+    the scores of `reference` ``(m, d)`` when given, else leave-one-out or cross-fit, leaving out whole
+    `groups` when given. ``score(embeddings) -> (n,)`` float64. A scorer knows no threshold.
+    """
+
+    reference_scores_: FloatArray
+
+    def fit(
+        self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None
+    ) -> Scorer: ...
+
+    def score(self, embeddings: FloatArray) -> FloatArray: ...
+
+
+@runtime_checkable
+class Threshold(Protocol):
+    """Turns scores into alarms.
+
+    ``fit(calibration_scores)`` on held-out normal data always works; `threshold_` is the largest score
+    that is still normal; ``p_values(scores) -> (n,)``, small = anomalous; ``is_anomaly(scores) -> (n,)``
+    bool; `false_alarm_rate_` is the rate in force, and None when the kind of threshold promises none.
+    """
+
+    threshold_: float
+    false_alarm_rate_: float | None
+
+    def fit(self, calibration_scores: FloatArray) -> Threshold: ...
+
+    def p_values(self, scores: FloatArray) -> FloatArray: ...
+
+    def is_anomaly(self, scores: FloatArray) -> BoolArray: ...
+
+
+@runtime_checkable
+class Modality(Protocol):
+    """All that is special to one kind of data.
+
+    ``check(X)`` reads what can be read lazily (a folder becomes a list of paths), refuses what cannot
+    be used and returns a collection of samples; once fitted it also holds `X` against what was learned.
+    ``fit(X)`` learns the schema and scales from training samples. ``cut(X) -> parts, owner``: a collection
+    of parts and the ``(n_parts,)`` number of the sample that each belongs to; ``tensors(parts)`` makes a
+    batch tensor from *some* parts, so that memory does not grow with the data; ``join(scores, owner, n)``
+    brings part scores ``(n_parts,)`` back to ``(n,)``. ``ids(X)``: one name per sample. `branches`: the
+    tuned default pipeline of this kind of data; `view`: what its objectives contrast under by default.
+    """
+
+    name: str
+    schema: Schema
+
+    def check(self, X: Any) -> Collection: ...
+
+    def fit(self, X: Collection) -> Modality: ...
+
+    def cut(self, X: Collection) -> tuple[Collection, IntArray]: ...
+
+    def tensors(self, parts: Collection) -> Tensor: ...
+
+    def join(self, scores: FloatArray, owner: IntArray, n: int) -> FloatArray: ...
+
+    def ids(self, X: Collection) -> npt.NDArray[Any]: ...
+
+    def branches(self) -> tuple[Branch, ...]: ...
+
+    def view(self) -> View: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Settings of the one training loop.
+
+    Parameters
+    ----------
+    epochs : int
+        Passes over the training rows. Ignored when `steps` is given.
+    steps : int, optional
+        Optimiser steps in all.
+    batch_size : int
+        Samples per step. Fewer rows than this train as one batch.
+    optimizer : {"adam", "adamw", "sgd"}
+        SGD has momentum 0.9.
+    learning_rate, weight_decay : float
+        Of the optimiser.
+    warmup : float
+        Share of the steps in which the rate rises linearly from 0; then it falls to 0 on a cosine.
+    precision : str
+        As Lightning Fabric names it, for example ``"32-true"`` or ``"bf16-mixed"``.
+    gradient_clip : float, optional
+        Largest norm of a step's gradient.
+    """
+
+    epochs: int = 50
+    steps: int | None = None
+    batch_size: int = 256
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    warmup: float = 0.05
+    precision: Literal["32-true", "64-true", "16-mixed", "bf16-mixed"] = "32-true"
+    gradient_clip: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """One line from tensors to scores: views, encoder, objective, scorer.
+
+    Parameters
+    ----------
+    name : str
+        Names the branch in `Detector(switch_off=...)`, results and reports.
+    encoder : EncoderSettings, nn.Module or str
+        What makes the embedding.
+    scorer : Scorer or str
+        What judges it.
+    objective : ObjectiveSettings, callable or str, optional
+        What trains it; None leaves the encoder as it is: frozen, or the raw input.
+    views : View, callable or sequence of them, optional
+        What the objective contrasts under. None: the modality's default.
+    training : Training, optional
+        None: the detector's.
+    """
+
+    name: str
+    encoder: Any
+    scorer: Any = "knn"
+    objective: Any = None
+    views: View | Callable[..., Any] | Sequence[Any] | None = None
+    training: Training | None = field(default=None)
