@@ -1,1 +1,22 @@
-"""Stage."""
+"""One file per kind of data: all that is special to it, with its default pipeline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from unalike import lookup
+
+if TYPE_CHECKING:
+    from unalike.modalities.image import Image
+    from unalike.modalities.table import Table
+
+MODALITIES = {
+    "image": "unalike.modalities.image:Image",
+    "table": "unalike.modalities.table:Table",
+}
+
+__all__ = ["MODALITIES", "Image", "Table"]
+
+
+def __getattr__(name: str) -> Any:
+    return lookup.exported(__name__, MODALITIES, name)

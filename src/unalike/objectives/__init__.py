@@ -1,1 +1,27 @@
-"""Stage."""
+"""Objectives: how pairs are drawn and what the network pays for them.
+
+Settings by name, from `NAMES`; the losses themselves are pure functions in `unalike.objectives.losses`,
+the signs of collapse in `unalike.objectives.metrics`, and `unalike.objectives.build.build_objective`
+puts an encoder into any of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from unalike.lookup import exported
+
+if TYPE_CHECKING:
+    from unalike.objectives.simclr import SimCLR
+    from unalike.objectives.synthetic import SyntheticContrast
+
+NAMES = {
+    "simclr": "unalike.objectives.simclr:SimCLR",
+    "synthetic-contrast": "unalike.objectives.synthetic:SyntheticContrast",
+}
+
+__all__ = ["NAMES", "SimCLR", "SyntheticContrast"]
+
+
+def __getattr__(name: str) -> Any:
+    return exported(__name__, NAMES, name)

@@ -1,0 +1,37 @@
+# `make demo` and `make test` set everything up on a machine that has only Python (3.11 to 3.13), pip and make.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+DEV_READY := .venv/.ready-dev
+
+.PHONY: demo test check format clean
+
+demo: $(READY)  ## run the main job on real data, write models and results to ./demo
+	$(BIN)/unalike demo --out demo
+
+test: check  ## everything that decides whether a change may land
+	$(BIN)/pytest
+
+check: $(DEV_READY)  ## formatting, lint, strict types, floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(DEV_READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv build dist demo src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "unalike needs Python 3.11 to 3.13; say make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[image]'
+	touch $@
+
+$(DEV_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,201 @@
+"""A branch at work: fit its encoder and scorer, embed and score samples."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unalike.data import count, take
+from unalike.embeddings import embed, embed_batch
+from unalike.encoders.build import build_encoder
+from unalike.errors import InvalidParameter
+from unalike.objectives.build import build_objective
+from unalike.scorers.build import build_scorer
+from unalike.seeding import derive
+from unalike.training import History, TrainingRows, total_steps, train
+from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Scorer, Training, View
+from unalike.views.compose import as_view
+
+_KEPT_BYTES = 512 * 2**20
+_SAMPLE = 10_000
+_CHUNK = 1024
+
+Loader = Callable[[IntArray], Tensor]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """An encoder and the scorer fitted on its embeddings."""
+
+    encoder: nn.Module
+    scorer: Scorer
+
+
+@dataclass(frozen=True)
+class FittedBranch:
+    """What `fit_branch` made.
+
+    Parameters
+    ----------
+    settings : Branch
+        What it was made from; its training settings are filled in.
+    judge : Judge
+        The trained encoder (or the frozen one) with its scorer.
+    untrained : Judge or None
+        The same encoder before training with a scorer of the same kind: the floor that training has to
+        beat. None for a branch that does not train.
+    history : list of dict
+        Rows of training; empty for a branch that does not train.
+    """
+
+    settings: Branch
+    judge: Judge
+    untrained: Judge | None
+    history: History
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Parts of samples with what is known of them; `load` makes the tensor of some."""
+
+    n: int
+    load: Loader
+    group: IntArray | None = None
+    time: IntArray | None = None
+
+
+def load_parts(modality: Modality, parts: Collection, *, keep: bool) -> Loader:
+    """A function from positions to the tensor of these parts.
+
+    With `keep` the tensors of all parts stay in memory, up to 512 MB, for the many passes of training.
+    """
+
+    def load(positions: IntArray) -> Tensor:
+        return modality.tensors(take(parts, positions))
+
+    n = count(parts)
+    if not keep or n == 0:
+        return load
+    first = load(np.arange(1))
+    if first.numel() * first.element_size() * n > _KEPT_BYTES:
+        return load
+    kept = torch.cat([load(np.arange(start, min(start + 512, n))) for start in range(0, n, 512)])
+    return lambda positions: kept[torch.from_numpy(positions)]
+
+
+def fit_branch(
+    branch: Branch,
+    modality: Modality,
+    train_parts: Parts,
+    reference_parts: Parts | None,
+    *,
+    training: Training | None,
+    seed: int,
+    device: torch.device,
+    on_epoch: Callable[[str, int, dict[str, float]], None] | None = None,
+) -> FittedBranch:
+    """Build, train and judge one branch.
+
+    Parameters
+    ----------
+    branch : Branch
+        Settings; nothing in it is changed.
+    modality : Modality
+        Fitted; gives the schema and the default views.
+    train_parts, reference_parts : Parts
+        Training parts, and held-out ones for the reference scores.
+    training : Training, optional
+        Overrides the branch's own.
+    seed : int
+        Of this branch.
+    device : torch.device
+        Where to compute.
+    on_epoch : callable, optional
+        Called with the branch's name, its number of steps in all, and each row of the history.
+    """
+    sample = train_parts.load(_evenly(train_parts.n))
+    encoder = build_encoder(branch.encoder, modality.schema, derive(seed, "encoder"))
+    if hasattr(encoder, "prepare"):
+        encoder.prepare(sample)
+    exact = bool(getattr(modality, "exact", False))
+    if branch.objective is None:
+        judge = _judge(encoder, branch, train_parts, reference_parts, device, exact)
+        return FittedBranch(branch, judge, None, [])
+    untrained = _judge(copy.deepcopy(encoder), branch, train_parts, reference_parts, device, exact)
+    settings = training or branch.training or Training()
+    objective = build_objective(branch.objective, encoder, derive(seed, "objective"))
+    view = prepared(modality.view() if branch.views is None else as_view(branch.views), sample)
+    history = train(
+        objective,
+        TrainingRows(train_parts.n, train_parts.load, train_parts.group, train_parts.time),
+        view,
+        settings,
+        seed=derive(seed, "training"),
+        device=device,
+        on_epoch=None if on_epoch is None else partial(on_epoch, branch.name, total_steps(train_parts.n, settings)),
+    )
+    judge = _judge(objective.encoder, branch, train_parts, reference_parts, device, exact)
+    return FittedBranch(replace(branch, training=settings), judge, untrained, history)
+
+
+def score_parts(judges: Mapping[str, Judge], load: Loader, n: int, device: torch.device) -> dict[str, FloatArray]:
+    """``(n,)`` scores by each judge; the parts are loaded once, a chunk at a time."""
+    scores: dict[str, list[FloatArray]] = {name: [] for name in judges}
+    for judge in judges.values():
+        judge.encoder.eval().to(device)
+    for start in range(0, n, _CHUNK):
+        data = load(np.arange(start, min(start + _CHUNK, n)))
+        for name, judge in judges.items():
+            scores[name].append(judge.scorer.score(embed_batch(judge.encoder, data, device)))
+    return {name: np.concatenate(chunks) for name, chunks in scores.items()}
+
+
+def prepared(view: View, sample: Tensor) -> View:
+    """The view after it has seen training samples, when it wants to."""
+    made: View = view.prepare(sample) if hasattr(view, "prepare") else view
+    return made
+
+
+def check_branches(branches: Sequence[Any]) -> tuple[Branch, ...]:
+    """The branches as a tuple.
+
+    Raises
+    ------
+    InvalidParameter
+        When there is none, one is no `Branch`, or two share a name.
+    """
+    if not branches or not all(isinstance(branch, Branch) for branch in branches):
+        raise InvalidParameter(f"`branches` must be one or more `Branch`; got {branches!r}.")
+    names = [branch.name for branch in branches]
+    if len(set(names)) < len(names):
+        raise InvalidParameter(f"`branches` must have different names; got {names}.")
+    return tuple(branches)
+
+
+def _judge(
+    encoder: nn.Module, branch: Branch, parts: Parts, reference: Parts | None, device: torch.device, exact: bool
+) -> Judge:
+    if exact:
+        encoder.double()
+    scorer = build_scorer(branch.scorer)
+    held_out = None if reference is None else embed(encoder, reference.load, reference.n, device=device)
+    scorer.fit(embed(encoder, parts.load, parts.n, device=device), held_out, parts.group)
+    encoder.to("cpu")
+    encoder.requires_grad_(False)
+    return Judge(encoder, scorer)
+
+
+def _evenly(n: int) -> IntArray:
+    return np.unique(np.linspace(0, n - 1, min(n, _SAMPLE)).round().astype(np.int64))
+
+
+def embed_parts(judge: Judge, load: Loader, n: int, device: torch.device) -> FloatArray:
+    """``(n, width)`` embeddings by one judge."""
+    return embed(judge.encoder, load, n, device=device)

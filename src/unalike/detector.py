@@ -1,0 +1,418 @@
+"""The detector: the whole pipeline on one page."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, OutlierMixin
+
+from unalike import modalities
+from unalike.branch import (
+    FittedBranch,
+    Judge,
+    Parts,
+    check_branches,
+    embed_parts,
+    fit_branch,
+    load_parts,
+    score_parts,
+)
+from unalike.data import Split, count, group_codes, split, take
+from unalike.decisions import Decisions
+from unalike.errors import InvalidParameter, NotCalibrated, NotFitted, TrainingWarning
+from unalike.lookup import named
+from unalike.progress import show
+from unalike.scorers.fusion import Fusion
+from unalike.seeding import derive, numpy_generator, resolve_device, root_seed
+from unalike.thresholds import THRESHOLDS, Conformal
+from unalike.training import check as check_training
+from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Threshold, Training
+
+FROZEN = "frozen"
+
+
+class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
+    """Learns what normal samples have in common and finds what is unlike them.
+
+    Parameters
+    ----------
+    modality : {"image", "table"} or Modality
+        The kind of data.
+    encoder, objective, scorer, views : optional
+        Sugar for one branch: the first trained branch of the modality's default with these parts exchanged.
+        Names, settings, or objects of the right shape (`unalike.types`). ``objective="frozen"`` does not train.
+    branches : sequence of Branch, optional
+        Instead of the modality's tuned default; their tail probabilities are fused.
+    switch_off : sequence of str
+        Names of branches to leave out.
+    training : Training, optional
+        Overrides the branches' own settings.
+    threshold : Threshold or str
+        Default: conformal at a false-alarm rate of 1%, or the finest that the calibration samples can hold.
+    calibration_fraction : float
+        Share of `X` (at most 2,000 samples) that `fit` holds out, never trains on, and calibrates with. 0 leaves
+        calibration to `calibrate`.
+    reference_fraction : float
+        Share of `X` held out for the scores that tail probabilities compare with. 0: leave-one-out or cross-fit
+        on the training samples.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``…
+    random_state : int, None or numpy generator
+        One seed gives one result; the global generators are not touched.
+    progress : bool
+        Show a progress bar while training.
+
+    Attributes
+    ----------
+    modality_ : Modality
+        With its learned schema.
+    branches_ : tuple of FittedBranch
+        Trained encoders and fitted scorers, each beside its untrained floor.
+    fusion_ : Fusion
+        Joins the branches.
+    threshold_ : Threshold
+        Fitted on `calibration_scores_` ``(m,)``, the scores of held-out normal samples.
+    history_ : dict of str to list of dict
+        Per trained branch the rows of its training.
+    split_ : Split
+        Which samples of `X` trained and which were held out.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from unalike import Detector, thresholds
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> detector = Detector("table", threshold=thresholds.Conformal(false_alarm_rate=0.05))
+    >>> decisions = detector.fit(X[y == 1][:200]).detect(X)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        modality: str | Modality = "table",
+        *,
+        encoder: Any = None,
+        objective: Any = None,
+        scorer: Any = None,
+        views: Any = None,
+        branches: Sequence[Branch] | None = None,
+        switch_off: Sequence[str] = (),
+        training: Training | None = None,
+        threshold: str | Threshold = "conformal",
+        calibration_fraction: float = 0.2,
+        reference_fraction: float = 0.0,
+        device: str = "auto",
+        random_state: Any = 0,
+        progress: bool = False,
+    ) -> None:
+        self.modality = modality
+        self.encoder = encoder
+        self.objective = objective
+        self.scorer = scorer
+        self.views = views
+        self.branches = branches
+        self.switch_off = switch_off
+        self.training = training
+        self.threshold = threshold
+        self.calibration_fraction = calibration_fraction
+        self.reference_fraction = reference_fraction
+        self.device = device
+        self.random_state = random_state
+        self.progress = progress
+
+    # ---- learn, judge, decide ------------------------------------------------------------------------------
+
+    def fit(
+        self, X: Any, y: Any = None, *, groups: Sequence[Any] | None = None, time: Sequence[Any] | None = None
+    ) -> Detector:
+        """Learn from normal samples.
+
+        Parameters
+        ----------
+        X : folder, file, list, array or DataFrame
+            Normal samples, in a form that the modality reads.
+        y : ignored
+            For scikit-learn's pipelines.
+        groups : sequence of length n, optional
+            Near-copies (photos of one part, rows of one customer) share a value and stay on one side of every
+            split.
+        time : sequence of length n, optional
+            Sortable; the latest block calibrates.
+
+        Raises
+        ------
+        InvalidInput
+            `X` is unusable, or too small to train on.
+        InvalidParameter
+            A setting is out of range, unknown, or not holdable by the data.
+        TrainingFailed
+            The loss stopped being finite, or no weight moved.
+        """
+        seed = root_seed(self.random_state)
+        threshold = self._new_threshold()
+        modality = self._new_modality()
+        X = modality.check(X)
+        parts = self._split(X, groups, time, seed)
+        self._forget()
+        self.modality_ = modality.fit(take(X, parts.train))
+        self.branches_ = self._fit_branches(X, parts, groups, time, seed)
+        self.fusion_ = Fusion().fit({b.settings.name: b.judge.scorer.reference_scores_ for b in self.branches_})
+        self.history_ = {b.settings.name: b.history for b in self.branches_ if b.history}
+        self.split_ = parts
+        self._warn_if_constant()
+        if len(parts.calibration):
+            self._calibrate(threshold, self._scores(take(X, parts.calibration)))
+        return self
+
+    def calibrate(self, X: Any = None, *, threshold: str | Threshold | None = None) -> Detector:
+        """Set the threshold anew, without training.
+
+        Parameters
+        ----------
+        X : as in `fit`, optional
+            Normal samples that were not trained on; they replace the earlier calibration samples. None keeps those.
+        threshold : Threshold or str, optional
+            Another kind or rate; None keeps the detector's.
+        """
+        self._need_fit()
+        if X is None and not hasattr(self, "calibration_scores_"):
+            raise NotCalibrated("`X` must hold normal samples the first time; got None. Give some that did not train.")
+        scores = self.calibration_scores_ if X is None else self.anomaly_scores(X)
+        self._calibrate(self._new_threshold(threshold), scores)
+        return self
+
+    def anomaly_scores(self, X: Any) -> FloatArray:
+        """``(n,)`` float64, higher = more anomalous."""
+        self._need_fit()
+        return self._scores(self.modality_.check(X))
+
+    def detect(self, X: Any, *, false_alarm_rate: float | None = None) -> Decisions:
+        """Decide which samples are anomalies.
+
+        Parameters
+        ----------
+        X : as in `fit`
+            Samples to judge.
+        false_alarm_rate : float, optional
+            For this call only; None keeps the rate of the threshold.
+
+        Raises
+        ------
+        NotCalibrated
+            When nothing was held out for calibration.
+        InvalidParameter
+            When the calibration samples cannot hold the rate.
+        """
+        threshold = self._need_threshold()
+        if false_alarm_rate is not None:
+            threshold = Conformal(false_alarm_rate=false_alarm_rate).fit(self.calibration_scores_)
+        X = self.modality_.check(X)
+        scores = self._scores(X)
+        return Decisions(
+            ids=self.modality_.ids(X),
+            scores=scores,
+            p_values=threshold.p_values(scores),
+            is_anomaly=threshold.is_anomaly(scores),
+            threshold=threshold.threshold_,
+            false_alarm_rate=threshold.false_alarm_rate_,
+        )
+
+    def embed(self, X: Any, *, branch: str | None = None) -> FloatArray:
+        """``(n, width)`` embeddings of a branch: the named one, or the first that was trained, or the first."""
+        self._need_fit()
+        chosen = self._branch(branch)
+        load, n, _ = self._parts(self.modality_.check(X))
+        return embed_parts(chosen.judge, load, n, resolve_device(self.device))
+
+    def branch_scores(self, X: Any) -> dict[str, FloatArray]:
+        """``(n,)`` scores by each branch alone, in the units of its scorer.
+
+        A trained branch stands beside its floor, ``"<name> (untrained)"``: the same network before training,
+        with a scorer of the same kind.
+        """
+        self._need_fit()
+        judges: dict[str, Judge] = {}
+        for branch in self.branches_:
+            judges[branch.settings.name] = branch.judge
+            if branch.untrained is not None:
+                judges[f"{branch.settings.name} (untrained)"] = branch.untrained
+        load, n, join = self._parts(self.modality_.check(X))
+        scores = score_parts(judges, load, n, resolve_device(self.device))
+        return {name: join(values) for name, values in scores.items()}
+
+    # ---- scikit-learn's bridge: its signs appear here and nowhere else ------------------------------------------
+
+    def score_samples(self, X: Any) -> FloatArray:
+        """``(n,)``, higher = more normal: scikit-learn's sign."""
+        return -self.anomaly_scores(X)
+
+    def decision_function(self, X: Any) -> FloatArray:
+        """``(n,)``, negative = anomaly: scikit-learn's sign."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> IntArray:
+        """``(n,)``: -1 for an anomaly, +1 for a normal sample."""
+        return np.where(self._need_threshold().is_anomaly(self.anomaly_scores(X)), -1, 1)
+
+    @property
+    def offset_(self) -> float:
+        """scikit-learn's name for minus the threshold."""
+        return -self._need_threshold().threshold_
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        is_table = self.modality == "table" or getattr(self.modality, "name", "") == "table"
+        tags.input_tags.allow_nan = is_table
+        tags.input_tags.two_d_array = is_table
+        tags.input_tags.categorical = is_table
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "branches_")
+
+    # ---- the steps of fit --------------------------------------------------------------------------------------
+
+    def _new_modality(self) -> Modality:
+        if isinstance(self.modality, str):
+            made: Modality = named("modality", modalities.MODALITIES, self.modality)()
+            return made
+        if not isinstance(self.modality, Modality):
+            raise InvalidParameter(
+                f"`modality` must be one of {sorted(modalities.MODALITIES)} or a Modality; got {self.modality!r}."
+            )
+        return copy.deepcopy(self.modality)
+
+    def _new_threshold(self, threshold: str | Threshold | None = None) -> Threshold:
+        chosen = self.threshold if threshold is None else threshold
+        if isinstance(chosen, str):
+            made: Threshold = named("threshold", THRESHOLDS, chosen)()
+            return made
+        if not (hasattr(chosen, "fit") and hasattr(chosen, "p_values")):
+            raise InvalidParameter(f"`threshold` must be one of {sorted(THRESHOLDS)} or a Threshold; got {chosen!r}.")
+        return copy.deepcopy(chosen)
+
+    def _forget(self) -> None:
+        for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
+            delattr(self, name)
+
+    def _split(self, X: Collection, groups: Sequence[Any] | None, time: Sequence[Any] | None, seed: int) -> Split:
+        return split(
+            count(X),
+            reference=self.reference_fraction,
+            calibration=self.calibration_fraction,
+            generator=numpy_generator(seed, "split"),
+            groups=groups,
+            time=time,
+        )
+
+    def _fit_branches(
+        self,
+        X: Collection,
+        parts: Split,
+        groups: Sequence[Any] | None,
+        time: Sequence[Any] | None,
+        seed: int,
+    ) -> tuple[FittedBranch, ...]:
+        device = resolve_device(self.device)
+        codes = None if groups is None else group_codes(groups, count(X))
+        stamps = None if time is None else group_codes(time, count(X))
+        training = self._prepare_parts(take(X, parts.train), _at(codes, parts.train), _at(stamps, parts.train))
+        held_out = self._prepare_parts(take(X, parts.reference)) if len(parts.reference) else None
+        branches = self._chosen_branches()
+        with show(self.progress, [b.name for b in branches if b.objective is not None]) as on_epoch:
+            return tuple(
+                fit_branch(
+                    branch,
+                    self.modality_,
+                    training,
+                    held_out,
+                    training=self.training,
+                    seed=derive(seed, "branch", branch.name),
+                    device=device,
+                    on_epoch=on_epoch,
+                )
+                for branch in branches
+            )
+
+    def _prepare_parts(self, X: Collection, group: IntArray | None = None, time: IntArray | None = None) -> Parts:
+        cut, owner = self.modality_.cut(X)
+        load = load_parts(self.modality_, cut, keep=True)
+        return Parts(len(owner), load, _at(group, owner), _at(time, owner))
+
+    def _chosen_branches(self) -> tuple[Branch, ...]:
+        if self.training is not None:
+            check_training(self.training)
+        sugar = {"encoder": self.encoder, "objective": self.objective, "scorer": self.scorer, "views": self.views}
+        given = {name: value for name, value in sugar.items() if value is not None}
+        if given and self.branches is not None:
+            raise InvalidParameter(f"`branches` must not be given beside {sorted(given)}. Put them into a Branch.")
+        if given:
+            default = self.modality_.branches()
+            base = next((branch for branch in default if branch.objective is not None), default[0])
+            if given.get("objective") == FROZEN:
+                given["objective"] = None
+            return (replace(base, name="main", **given),)
+        branches = check_branches(self.modality_.branches() if self.branches is None else self.branches)
+        unknown = sorted(set(self.switch_off) - {branch.name for branch in branches})
+        if unknown:
+            raise InvalidParameter(
+                f"`switch_off` must name branches among {[branch.name for branch in branches]}; got {unknown}."
+            )
+        return check_branches([branch for branch in branches if branch.name not in self.switch_off])
+
+    def _calibrate(self, threshold: Threshold, scores: FloatArray) -> None:
+        self.threshold_ = threshold.fit(scores)
+        self.calibration_scores_ = scores
+
+    # ---- shared by the verbs -----------------------------------------------------------------------------------
+
+    def _scores(self, X: Collection) -> FloatArray:
+        load, n, join = self._parts(X)
+        judges = {branch.settings.name: branch.judge for branch in self.branches_}
+        return join(self.fusion_.score(score_parts(judges, load, n, resolve_device(self.device))))
+
+    def _parts(self, X: Collection) -> tuple[Callable[[IntArray], Any], int, Callable[[FloatArray], FloatArray]]:
+        parts, owner = self.modality_.cut(X)
+        n = count(X)
+        return load_parts(self.modality_, parts, keep=False), len(owner), lambda s: self.modality_.join(s, owner, n)
+
+    def _branch(self, name: str | None) -> FittedBranch:
+        by_name = {branch.settings.name: branch for branch in self.branches_}
+        if name is None:
+            return next((branch for branch in self.branches_ if branch.history), self.branches_[0])
+        if name not in by_name:
+            raise InvalidParameter(f"`branch` must be one of {sorted(by_name)}; got {name!r}.")
+        return by_name[name]
+
+    def _warn_if_constant(self) -> None:
+        for branch in self.branches_:
+            reference = branch.judge.scorer.reference_scores_
+            if len(reference) >= 8 and np.ptp(reference) == 0.0:
+                warnings.warn(
+                    f"Branch {branch.settings.name!r} gives every normal sample the same score, {reference[0]:.3g}: it "
+                    "cannot tell anything apart. Check that the training samples differ.",
+                    TrainingWarning,
+                    stacklevel=3,
+                )
+
+    def _need_fit(self) -> None:
+        if not hasattr(self, "branches_"):
+            raise NotFitted("This Detector is not fitted yet. Call `fit` with normal samples first.")
+
+    def _need_threshold(self) -> Threshold:
+        self._need_fit()
+        if not hasattr(self, "threshold_"):
+            raise NotCalibrated(
+                "This Detector is not calibrated yet. Call `calibrate` with normal samples that did not train, or fit "
+                "with calibration_fraction above 0."
+            )
+        threshold: Threshold = self.threshold_
+        return threshold
+
+
+def _at(values: IntArray | None, positions: IntArray) -> IntArray | None:
+    return None if values is None else values[positions]

@@ -1,0 +1,272 @@
+"""Images: grey, colour, 16-bit or many channels; arrays, files or a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from unalike import reading
+from unalike.data import count, take
+from unalike.encoders.convnet import ConvNet
+from unalike.encoders.raw import Raw
+from unalike.errors import InvalidInput, InvalidParameter, MissingExtra, NotFitted
+from unalike.objectives.simclr import SimCLR
+from unalike.scorers.neighbors import KNN
+from unalike.types import Branch, Collection, FloatArray, IntArray, Schema, Training, View
+from unalike.views.image import standard_image_view
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Layout = Literal["auto", "channels-last", "channels-first"]
+
+_LARGEST_SIDE = 128
+_SEVERAL = 64
+
+
+@dataclass(kw_only=True)
+class Image:
+    """Images of one kind.
+
+    A folder, a list of paths, a list of arrays or PIL images, or an array ``(n, height, width)``,
+    ``(n, height, width, channels)`` or ``(n, channels, height, width)``. 8-bit values are divided by 255 and
+    16-bit ones by 65,535; floating-point values are taken as they are.
+
+    Parameters
+    ----------
+    size : (int, int), optional
+        Height and width that every image is resized to (bilinear, antialiased). None: that of the training
+        images when they agree, else their median; the longer side is at most 128.
+    layout : {"auto", "channels-last", "channels-first"}
+        Of arrays with four axes. ``"auto"``: torch tensors have channels first; a numpy array has them where
+        there are 1, 3 or 4, last if both ends fit.
+
+    Attributes
+    ----------
+    channels_ : int
+    size_ : (int, int)
+    """
+
+    size: tuple[int, int] | None = None
+    layout: Layout = "auto"
+
+    name = "image"
+
+    def __post_init__(self) -> None:
+        if self.layout not in ("auto", "channels-last", "channels-first"):
+            raise InvalidParameter(
+                f"`layout` must be 'auto', 'channels-last' or 'channels-first'; got {self.layout!r}."
+            )
+
+    def check(self, X: Any) -> Collection:
+        """List a folder; refuse what holds no images.
+
+        Raises
+        ------
+        InvalidInput
+            `X` is empty, of the wrong shape, not numeric or not finite.
+        """
+        if reading.is_path(X):
+            X = reading.read_npz(X) if str(X).lower().endswith(".npz") else reading.image_paths(X)
+        if isinstance(X, (list, tuple)):
+            images: Collection = list(X)
+        else:
+            images = _as_array(X, self.layout)
+        if count(images) == 0:
+            raise InvalidInput("`X` must hold at least one image; got none.")
+        return images
+
+    def fit(self, X: Collection) -> Image:
+        """Learn the number of channels and the size from training images."""
+        positions = np.unique(np.linspace(0, count(X) - 1, min(count(X), _SEVERAL)).round().astype(np.int64))
+        several = [_image(image, self.layout) for image in take(X, positions)]
+        channels = {image.shape[0] for image in several}
+        if len(channels) > 1:
+            raise InvalidInput(f"`X` must hold images with one number of channels; got {sorted(channels)}. Convert them.")
+        self.channels_ = channels.pop()
+        self.size_ = self.size or _typical_size([image.shape[1:] for image in several])
+        return self
+
+    @property
+    def schema(self) -> Schema:
+        """Shape ``(channels, height, width)``."""
+        self._need_fit()
+        return Schema((self.channels_, *self.size_))
+
+    def cut(self, X: Collection) -> tuple[Collection, IntArray]:
+        """Every image is one part."""
+        return X, np.arange(count(X))
+
+    def join(self, scores: FloatArray, owner: IntArray, n: int) -> FloatArray:
+        """Every image is one part."""
+        return scores
+
+    def tensors(self, parts: Collection) -> Tensor:
+        """``(n, channels, height, width)`` float32."""
+        import torch
+
+        self._need_fit()
+        if isinstance(parts, np.ndarray):
+            self._check_channels(parts.shape[1], "`X`")
+            return _resized(torch.from_numpy(_scaled(parts)), self.size_)
+        return torch.cat([self._one(image) for image in parts])
+
+    def ids(self, X: Collection) -> npt.NDArray[Any]:
+        """Paths, or row numbers."""
+        if isinstance(X, list) and X and all(reading.is_path(image) for image in X):
+            return np.array([str(image) for image in X])
+        return np.arange(count(X))
+
+    def view(self) -> View:
+        """Crops, shifts and turns that fit the size and the channels."""
+        return standard_image_view(self.schema)
+
+    def branches(self) -> tuple[Branch, ...]:
+        """A small network trained from scratch by SimCLR, and raw pixels."""
+        training = Training(epochs=100, batch_size=256, learning_rate=1e-3)
+        return (
+            Branch(
+                name="contrast",
+                encoder=ConvNet(),
+                objective=SimCLR(temperature=0.2),
+                scorer=KNN(k=1, metric="cosine"),
+                training=training,
+            ),
+            Branch(name="pixels", encoder=Raw(), scorer=KNN(k=1)),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Channels and size."""
+        self._need_fit()
+        return {"channels": self.channels_, "size": list(self.size_)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take saved channels and size."""
+        self.channels_ = int(state["channels"])
+        self.size_ = (int(state["size"][0]), int(state["size"][1]))
+
+    def _one(self, image: Any) -> Tensor:
+        import torch
+
+        pixels = _image(image, self.layout)
+        self._check_channels(pixels.shape[0], repr(str(image)) if reading.is_path(image) else "Every image")
+        return _resized(torch.from_numpy(_scaled(pixels))[None], self.size_)
+
+    def _check_channels(self, channels: int, what: str) -> None:
+        if channels != self.channels_:
+            raise InvalidInput(f"{what} must have {self.channels_} channels, as in `fit`; got {channels}. Convert it.")
+
+    def _need_fit(self) -> None:
+        if not hasattr(self, "size_"):
+            raise NotFitted("`Image` must be fitted first. Call `fit`.")
+
+
+def _as_array(X: Any, layout: Layout) -> npt.NDArray[Any]:
+    """``(n, channels, height, width)``."""
+    first = layout == "auto" and type(X).__module__.startswith("torch")
+    pixels = np.asarray(X)
+    if pixels.dtype.kind not in "uifb":
+        raise InvalidInput(f"`X` must hold numbers, paths or PIL images; got an array of {pixels.dtype}.")
+    if pixels.ndim == 3:
+        pixels = pixels[:, None]
+    elif pixels.ndim != 4:
+        raise InvalidInput(
+            f"`X` must have shape (n, height, width), (n, height, width, channels) or (n, channels, height, width); "
+            f"got {pixels.shape}. Give one image as a list of one."
+        )
+    elif not first and _channels_last(pixels.shape[1:], layout):
+        pixels = np.moveaxis(pixels, 3, 1)
+    _check_finite(pixels, "`X`")
+    return pixels
+
+
+def _image(image: Any, layout: Layout) -> npt.NDArray[Any]:
+    """One image as ``(channels, height, width)``."""
+    if reading.is_path(image):
+        return _decoded(Path(image))
+    if hasattr(image, "convert") and hasattr(image, "getbands"):
+        return _from_pil(image)
+    first = layout == "auto" and type(image).__module__.startswith("torch")
+    pixels = np.asarray(image)
+    if pixels.ndim == 2:
+        pixels = pixels[None]
+    elif pixels.ndim != 3 or pixels.dtype.kind not in "uifb":
+        raise InvalidInput(
+            "An image must be a path, a PIL image or a numeric array of 2 or 3 axes; "
+            f"got {type(image).__name__} of shape {pixels.shape}."
+        )
+    elif not first and _channels_last(pixels.shape, layout):
+        pixels = np.moveaxis(pixels, 2, 0)
+    _check_finite(pixels, "An image")
+    return pixels
+
+
+def _channels_last(shape: Sequence[int], layout: Layout) -> bool:
+    if layout != "auto":
+        return layout == "channels-last"
+    usual = (1, 3, 4)
+    if shape[-1] not in usual and shape[0] not in usual:
+        raise InvalidInput(
+            f"An image must say where its channels are when there are not 1, 3 or 4; got shape {tuple(shape)}. "
+            "Use modalities.Image(layout='channels-first') or 'channels-last'."
+        )
+    return shape[-1] in usual
+
+
+def _check_finite(pixels: npt.NDArray[Any], what: str) -> None:
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise InvalidInput(f"{what} must be finite; got NaN or infinity. Replace them, for example with 0.")
+
+
+def _decoded(path: Path) -> npt.NDArray[Any]:
+    try:
+        from PIL import Image as Pillow
+        from PIL import ImageOps
+    except ImportError as error:
+        raise MissingExtra("Reading image files needs Pillow. Install 'unalike[image]'.") from error
+    try:
+        with Pillow.open(path) as opened:
+            opened.load()
+            return _from_pil(ImageOps.exif_transpose(opened))
+    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+        raise InvalidInput(f"{str(path)!r} must be a readable image; got an error: {error}. Mend or remove it.") from error
+
+
+def _from_pil(image: Any) -> npt.NDArray[Any]:
+    if image.mode in ("1", "P", "CMYK", "YCbCr", "LAB", "HSV", "PA", "RGBX"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    elif image.mode == "LA":
+        image = image.convert("L")
+    elif image.mode in ("RGBA", "RGBa", "La"):
+        image = image.convert("RGB")
+    pixels = np.asarray(image)
+    if image.mode == "I":
+        pixels = pixels.astype(np.uint16)
+    return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+
+
+def _scaled(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    if pixels.dtype == np.uint8:
+        return np.ascontiguousarray(pixels, dtype=np.float32) / np.float32(255)
+    if pixels.dtype == np.uint16:
+        return np.ascontiguousarray(pixels, dtype=np.float32) / np.float32(65535)
+    return np.ascontiguousarray(pixels, dtype=np.float32)
+
+
+def _typical_size(sizes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
+    height, width = np.median(np.array(sizes), axis=0)
+    shrink = min(1.0, _LARGEST_SIDE / max(height, width))
+    return max(1, round(height * shrink)), max(1, round(width * shrink))
+
+
+def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    import torch
+
+    if tuple(images.shape[-2:]) == size:
+        return images
+    return torch.nn.functional.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)

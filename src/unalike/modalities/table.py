@@ -1,0 +1,262 @@
+"""Tables: numeric, boolean and categorical columns, with missing cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import numpy as np
+import numpy.typing as npt
+
+from unalike import reading
+from unalike.data import count
+from unalike.encoders.mlp import TableMLP
+from unalike.encoders.raw import RawTable
+from unalike.errors import InvalidInput, NotFitted
+from unalike.objectives.synthetic import SyntheticContrast
+from unalike.scorers.neighbors import KNN
+from unalike.types import Branch, Collection, FloatArray, IntArray, Schema, Training, View
+from unalike.views.table import CorruptCells
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_FREE_TEXT_LEVELS = 100
+
+
+@dataclass(kw_only=True)
+class Table:
+    """Rows of a table: a numeric array, a pandas, polars or Arrow frame, or a CSV or Parquet file.
+
+    Numbers and booleans become standardised values, strings and categories become codes; NaN and null are
+    missing cells, which are allowed everywhere. A category that training did not see has code 0. A column
+    that was constant in training keeps its own unit.
+
+    Parameters
+    ----------
+    ignore : sequence of str
+        Columns that are left out.
+    id : str, optional
+        Column that names the rows in the results; it is left out of the data.
+
+    Attributes
+    ----------
+    columns_ : list of str
+        The columns that count, in order.
+    levels_ : list of list of str
+        Per column the categories that training saw; empty for a numeric column.
+    center_, scale_ : ndarray
+        ``(columns,)``: mean and standard deviation of the observed training cells; 0 and 1 for categories.
+    """
+
+    ignore: Sequence[str] = ()
+    id: str | None = None
+
+    name = "table"
+    exact = True
+
+    def check(self, X: Any) -> Collection:
+        """Read a file; refuse what is no table, and columns that differ from those of `fit`.
+
+        Raises
+        ------
+        InvalidInput
+            `X` is empty, of the wrong shape, infinite, of an unusable column type, or misses columns.
+        """
+        if reading.is_path(X):
+            X = reading.read_npz(X) if str(X).lower().endswith(".npz") else reading.read_table(X)
+        X = _as_frame(X) if _is_frame(X) else _as_array(X)
+        if count(X) == 0:
+            raise InvalidInput(
+                f"`X` must have at least one row. Found array with 0 sample(s) (shape={X.shape}) "
+                "while a minimum of 1 is required."
+            )
+        self._check_columns(X)
+        return X
+
+    def fit(self, X: Collection) -> Table:
+        """Learn columns, categories and scales from training rows."""
+        self.columns_ = self._names(X)
+        self.named_ = not isinstance(X, np.ndarray)
+        self.levels_ = [_levels(X, name) for name in self.columns_]
+        raw = self._values(X)
+        observed = ~np.isnan(raw)
+        numeric = np.array([not levels for levels in self.levels_])
+        seen = np.maximum(observed.sum(axis=0), 1)
+        center = np.where(observed, raw, 0.0).sum(axis=0) / seen
+        deviation = np.where(observed, raw - center, 0.0)
+        scale = np.sqrt((deviation**2).sum(axis=0) / seen)
+        constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(center)
+        self.center_ = np.where(numeric, center, 0.0)
+        self.scale_ = np.where(numeric & ~constant & (scale > 0), scale, 1.0)
+        return self
+
+    @property
+    def schema(self) -> Schema:
+        """Shape ``(columns, 2)`` and the number of codes of each categorical column."""
+        _need_fit(self)
+        return Schema((len(self.columns_), 2), tuple(len(levels) + 1 if levels else 0 for levels in self.levels_))
+
+    def cut(self, X: Collection) -> tuple[Collection, IntArray]:
+        """Every row is one part."""
+        return X, np.arange(count(X))
+
+    def join(self, scores: FloatArray, owner: IntArray, n: int) -> FloatArray:
+        """Every row is one part."""
+        return scores
+
+    def tensors(self, parts: Collection) -> Tensor:
+        """``(n, columns, 2)`` float32: value-or-code, is-missing."""
+        import torch
+
+        _need_fit(self)
+        raw = self._values(parts)
+        missing = np.isnan(raw)
+        values = np.where(missing, 0.0, (raw - self.center_) / self.scale_)
+        return torch.from_numpy(np.stack([values, missing], axis=2).astype(np.float32))
+
+    def ids(self, X: Collection) -> npt.NDArray[Any]:
+        """The `id` column, the index of a pandas frame, or row numbers."""
+        if isinstance(X, np.ndarray):
+            return np.arange(len(X))
+        if self.id is not None:
+            return np.asarray(nw.from_native(X, eager_only=True)[self.id].to_list())
+        index = getattr(X, "index", None)
+        return np.arange(count(X)) if index is None else np.asarray(index)
+
+    def view(self) -> View:
+        """SCARF's feature corruption."""
+        return CorruptCells(rate=0.3)
+
+    def branches(self) -> tuple[Branch, ...]:
+        """Two networks trained by contrast against synthetic negatives, and two rescaled input views."""
+        training = Training(steps=300, batch_size=128, optimizer="adamw", weight_decay=1e-4, warmup=0.0)
+        objective = SyntheticContrast(levels=self.schema.levels)
+        return (
+            Branch(name="contrast-silu", encoder=TableMLP(activation="silu"), objective=objective, training=training),
+            Branch(name="contrast-relu", encoder=TableMLP(activation="relu"), objective=objective, training=training),
+            Branch(name="signed-log", encoder=RawTable(scaling="signed-log"), scorer=KNN(k=1)),
+            Branch(name="quantile", encoder=RawTable(scaling="quantile"), scorer=KNN(k=1)),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Columns, categories and scales."""
+        _need_fit(self)
+        return {
+            "columns": self.columns_,
+            "named": self.named_,
+            "levels": self.levels_,
+            "center": self.center_,
+            "scale": self.scale_,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take a saved schema."""
+        self.columns_, self.named_, self.levels_ = state["columns"], state["named"], state["levels"]
+        self.center_, self.scale_ = state["center"], state["scale"]
+
+    def _names(self, X: Collection) -> list[str]:
+        if isinstance(X, np.ndarray):
+            return [f"x{column}" for column in range(X.shape[1])]
+        left_out = {*self.ignore, self.id}
+        return [name for name in nw.from_native(X, eager_only=True).columns if name not in left_out]
+
+    def _check_columns(self, X: Collection) -> None:
+        if not hasattr(self, "columns_"):
+            return
+        if isinstance(X, np.ndarray):
+            if X.shape[1] != len(self.columns_):
+                raise InvalidInput(
+                    f"X has {X.shape[1]} features, but Detector is expecting {len(self.columns_)} features as input."
+                )
+            return
+        if not self.named_:
+            if len(self._names(X)) != len(self.columns_):
+                raise InvalidInput(
+                    f"X has {len(self._names(X))} features, but Detector is expecting {len(self.columns_)} "
+                    "features as input."
+                )
+            return
+        lacking = [name for name in self.columns_ if name not in self._names(X)]
+        if lacking:
+            raise InvalidInput(f"`X` must have the columns of `fit`; got none called {lacking}. Add them.")
+
+    def _values(self, X: Collection) -> FloatArray:
+        """``(n, columns)`` float64: numbers, or codes of categories; NaN where missing."""
+        if isinstance(X, np.ndarray):
+            return X.astype(np.float64)
+        frame = nw.from_native(X, eager_only=True)
+        names = self.columns_ if self.named_ else self._names(X)
+        columns = [_numbers(frame[name], levels) for name, levels in zip(names, self.levels_, strict=True)]
+        return np.stack(columns, axis=1)
+
+
+def _need_fit(table: Table) -> None:
+    if not hasattr(table, "scale_"):
+        raise NotFitted("`Table` must be fitted first. Call `fit`.")
+
+
+def _is_frame(X: Any) -> bool:
+    return hasattr(X, "columns") or hasattr(X, "column_names")
+
+
+def _as_array(X: Any) -> npt.NDArray[Any]:
+    from sklearn.utils import check_array
+
+    try:
+        return np.asarray(check_array(X, dtype="numeric", ensure_all_finite="allow-nan", ensure_min_samples=0))
+    except TypeError:
+        raise
+    except ValueError as error:
+        raise InvalidInput(str(error)) from error
+
+
+def _as_frame(X: Any) -> Any:
+    frame = nw.from_native(X, eager_only=True)
+    for column in frame.iter_columns():
+        kind = column.dtype
+        if not (kind.is_numeric() or _is_category(kind) or kind == nw.Boolean):
+            raise InvalidInput(
+                f"Column {column.name!r} must hold numbers, booleans or categories; got {kind}. "
+                "Split a date into numbers such as hour and weekday, or leave the column out with ignore=."
+            )
+        if kind.is_float() and np.isinf(column.to_numpy().astype(np.float64)).any():
+            raise InvalidInput(f"Column {column.name!r} must be finite or missing; got infinity. Clip it or set it null.")
+    return X
+
+
+def _is_category(kind: Any) -> bool:
+    return kind in (nw.String, nw.Categorical, nw.Enum, nw.Object) or isinstance(kind, nw.Enum)
+
+
+def _levels(X: Collection, name: str) -> list[str]:
+    if isinstance(X, np.ndarray):
+        return []
+    column = nw.from_native(X, eager_only=True)[name]
+    if not _is_category(column.dtype):
+        return []
+    levels = sorted({str(value) for value in column.to_list() if not _is_null(value)})
+    if len(levels) > max(_FREE_TEXT_LEVELS, len(column) // 2):
+        raise InvalidInput(
+            f"Column {name!r} must be a category; got {len(levels)} different texts in {len(column)} rows. "
+            "Leave it out with ignore=, name it id=, or detect on it as texts."
+        )
+    return levels or [""]
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and np.isnan(value))
+
+
+def _numbers(column: Any, levels: list[str]) -> FloatArray:
+    if not levels:
+        try:
+            return np.asarray(column.cast(nw.Float64).fill_null(np.nan).to_numpy(), dtype=np.float64)
+        except Exception as error:
+            raise InvalidInput(
+                f"Column {column.name!r} must hold numbers, as in `fit`; got {column.dtype}: {error}."
+            ) from error
+    code = {level: position for position, level in enumerate(levels, start=1)}
+    return np.array([np.nan if _is_null(value) else code.get(str(value), 0) for value in column.to_list()], dtype=float)

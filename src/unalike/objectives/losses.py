@@ -1,0 +1,145 @@
+"""Contrastive losses: pure functions on ``(n, d)`` tensors of projections.
+
+Lengths do not count: every row is scaled to unit length inside, so that similarities are cosines. Half
+precision is lifted to float32 and autocast is switched off, because a cosine rounded to bfloat16 and
+divided by a temperature of 0.05 is off by several hundredths.
+
+With many processes the anchors are the process's own rows and the candidates those of all processes
+(`unalike.parallel.gather`). Every process must bring the same ``n``; then the mean of the loss over the
+processes, and the gradient after DDP has averaged it, equal those of one process with all the rows.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from unalike.errors import InvalidInput, InvalidParameter
+from unalike.parallel import gather, rank
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:
+    """Normalised-temperature cross entropy, the loss of SimCLR.
+
+    Each of the ``2n`` rows must find its pair among the other ``2n - 1``, in both directions.
+
+    Parameters
+    ----------
+    first, second : Tensor
+        ``(n, d)`` each; row ``i`` of one and of the other are a positive pair.
+    temperature : float
+        Divides the cosines, above 0. The smaller, the more the hardest negatives weigh.
+
+    Returns
+    -------
+    Tensor
+        Scalar, at least 0. It is 0, with zero gradient, for ``n = 1`` in one process: no negatives.
+
+    Raises
+    ------
+    InvalidInput
+        `first` and `second` are not two matrices of one shape with at least one row.
+    InvalidParameter
+        `temperature` is not above 0.
+
+    References
+    ----------
+    Chen, Kornblith, Norouzi and Hinton, "A simple framework for contrastive learning of visual
+    representations", ICML 2020, equation 1.
+    """
+    _check_pairs("first", first, "second", second)
+    check_temperature(temperature)
+    n = len(first)
+    with torch.autocast(first.device.type, enabled=False):
+        anchors = torch.cat((_unit(first), _unit(second)))  # (2n, d)
+        candidates = gather(anchors)  # (2N, d), N = n over all processes
+        logits = anchors @ candidates.T / temperature  # (2n, 2N)
+        row = torch.arange(2 * n, device=logits.device)  # (2n,)
+        offset = rank() * 2 * n
+        logits = logits.scatter(1, (row + offset)[:, None], -math.inf)  # an anchor is no candidate of its own
+        pair = row.roll(n) + offset  # (2n,) where each anchor's pair stands among the candidates
+        return functional.cross_entropy(logits, pair)
+
+
+def info_nce(query: Tensor, key: Tensor, negatives: Tensor | None = None, temperature: float = 0.2) -> Tensor:
+    """InfoNCE in one direction: each query must find its key among negatives.
+
+    Parameters
+    ----------
+    query, key : Tensor
+        ``(n, d)`` each; row ``i`` of one and of the other are a positive pair. Gradient flows to both:
+        detach `key` where it comes from a momentum encoder.
+    negatives : Tensor, optional
+        ``(m, d)``, for example MoCo's queue, the same on every process. None: the keys of the other rows
+        of the batch, on all processes.
+    temperature : float
+        Divides the cosines, above 0.
+
+    Returns
+    -------
+    Tensor
+        Scalar, at least 0; 0 where there are no negatives.
+
+    Raises
+    ------
+    InvalidInput
+        `query` and `key` are not two matrices of one shape with at least one row, or `negatives` is not
+        a matrix of the same width.
+    InvalidParameter
+        `temperature` is not above 0.
+
+    References
+    ----------
+    van den Oord, Li and Vinyals, "Representation learning with contrastive predictive coding",
+    arXiv:1807.03748, equation 4; with a queue: He, Fan, Wu, Xie and Girshick, "Momentum contrast for
+    unsupervised visual representation learning", CVPR 2020, equation 1.
+    """
+    _check_pairs("query", query, "key", key)
+    check_temperature(temperature)
+    with torch.autocast(query.device.type, enabled=False):
+        anchors, keys = _unit(query), _unit(key)  # (n, d) each
+        row = torch.arange(len(anchors), device=anchors.device)  # (n,)
+        if negatives is None:
+            logits = anchors @ gather(keys).T  # (n, N), N = n over all processes
+            return functional.cross_entropy(logits / temperature, row + rank() * len(anchors))
+        _check_negatives(negatives, key)
+        positive = (anchors * keys).sum(dim=1, keepdim=True)  # (n, 1)
+        logits = torch.cat((positive, anchors @ _unit(negatives).T), dim=1)  # (n, 1 + m)
+        return functional.cross_entropy(logits / temperature, torch.zeros_like(row))
+
+
+def check_temperature(temperature: float) -> None:
+    """Refuse a temperature that is not a finite number above 0.
+
+    Raises
+    ------
+    InvalidParameter
+        When it is not.
+    """
+    if not (isinstance(temperature, (int, float)) and 0.0 < temperature < math.inf):
+        raise InvalidParameter(f"`temperature` must be a finite number above 0; got {temperature!r}. Try 0.5 or 0.1.")
+
+
+def _unit(rows: Tensor) -> Tensor:
+    if rows.dtype in (torch.float16, torch.bfloat16):
+        rows = rows.float()
+    return functional.normalize(rows, dim=1)
+
+
+def _check_pairs(name: str, left: Tensor, other: str, right: Tensor) -> None:
+    if left.ndim != 2 or left.shape != right.shape or len(left) == 0:
+        raise InvalidInput(
+            f"`{name}` and `{other}` must be matrices of one shape (n, d) with n of 1 or more; "
+            f"got {tuple(left.shape)} and {tuple(right.shape)}. Give row i of each the same sample."
+        )
+
+
+def _check_negatives(negatives: Tensor, key: Tensor) -> None:
+    if negatives.ndim != 2 or negatives.shape[1] != key.shape[1]:
+        raise InvalidInput(
+            f"`negatives` must be a matrix (m, {key.shape[1]}); got shape {tuple(negatives.shape)}. "
+            "Give one row per negative, from the same projection head."
+        )

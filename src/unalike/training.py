@@ -1,0 +1,294 @@
+"""The one training loop, ignorant of modality and objective."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from unalike.errors import InvalidParameter, TrainingFailed, TrainingWarning
+from unalike.objectives.metrics import alignment, effective_rank, spread, uniformity
+from unalike.seeding import RowGenerator, derive, numpy_generator
+from unalike.types import Batch, IntArray, Training, View
+
+History = list[dict[str, float]]
+
+_PROBE = 256
+_SAMPLE = 10_000
+_ROWS_OF_HISTORY = 50
+_COLLAPSED_RANK = 1.5
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """The training samples, as the loop sees them.
+
+    Parameters
+    ----------
+    n : int
+        How many there are.
+    load : callable
+        ``(m,)`` positions to the ``(m, ...)`` tensor of these samples, on the CPU.
+    group, time, label : ndarray, optional
+        ``(n,)`` each, as in `Batch`.
+    """
+
+    n: int
+    load: Callable[[IntArray], Tensor]
+    group: IntArray | None = None
+    time: IntArray | None = None
+    label: IntArray | None = None
+
+
+def train(
+    objective: nn.Module,
+    rows: TrainingRows,
+    view: View,
+    settings: Training,
+    *,
+    seed: int,
+    device: torch.device,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> History:
+    """Train the network inside `objective`; it is changed in place and left on the CPU.
+
+    Parameters
+    ----------
+    objective : nn.Module
+        As `types.Objective`.
+    rows : TrainingRows
+        Normal samples.
+    view : View
+        What the objective contrasts under.
+    settings : Training
+        How long and how fast.
+    seed : int
+        Draws the order of rows and the views; row ``i``'s views depend on the epoch and on ``i`` only.
+    device : torch.device
+        Where to compute.
+    on_epoch : callable, optional
+        Called with each row of the history.
+
+    Returns
+    -------
+    list of dict
+        Rows with ``epoch`` (0 = before training), ``step``, ``loss`` (mean over the epoch), ``learning_rate``,
+        ``alignment``, ``uniformity``, ``effective_rank``, ``spread`` (of the embeddings of a fixed probe, in
+        two views) and ``rows_per_second``.
+
+    Raises
+    ------
+    TrainingFailed
+        When the loss stops being finite, or no weight moved.
+    """
+    check(settings)
+    sample = rows.load(_evenly(rows.n, _SAMPLE))
+    if hasattr(objective, "prepare"):
+        objective.prepare(sample)
+    fabric = Fabric(accelerator=device.type, devices=_devices(device), precision=settings.precision)
+    plan = _Plan.of(rows.n, settings)
+    step_module = _Step(objective, view)
+    optimizer = _optimizer(objective, settings)
+    before = _snapshot(objective.encoder)
+    module, fabric_optimizer = fabric.setup(step_module, optimizer)
+    schedule = LambdaLR(optimizer, plan.rate)
+    probe = _Probe(rows.load(_evenly(rows.n, _PROBE)), view, seed)
+    history: History = []
+
+    def record(epoch: int, step: int, loss: float, rows_per_second: float) -> None:
+        history.append(
+            {
+                "epoch": float(epoch),
+                "step": float(step),
+                "loss": loss,
+                "learning_rate": float(optimizer.param_groups[0]["lr"]),
+                **probe.measure(objective.encoder, fabric.device),
+                "rows_per_second": rows_per_second,
+            }
+        )
+        if on_epoch is not None:
+            on_epoch(history[-1])
+
+    record(0, 0, math.nan, math.nan)
+    step, seen, losses, started = 0, 0, torch.zeros((), device=fabric.device, dtype=torch.float64), time.perf_counter()
+    losses_since = 0
+    for epoch in range(1, plan.epochs + 1):
+        module.train()
+        for positions in plan.batches(seed, epoch)[: plan.steps - step]:
+            loss = module(derive(seed, "views", epoch), *_tensors(rows, positions, fabric.device))
+            fabric.backward(loss)
+            if settings.gradient_clip is not None:
+                fabric.clip_gradients(module, fabric_optimizer, max_norm=settings.gradient_clip)
+            fabric_optimizer.step()
+            fabric_optimizer.zero_grad()
+            schedule.step()
+            if hasattr(objective, "after_step"):
+                objective.after_step()
+            losses += loss.detach().double()
+            step, seen, losses_since = step + 1, seen + len(positions), losses_since + 1
+        if epoch in plan.recorded:
+            mean = float(losses) / losses_since
+            if not math.isfinite(mean):
+                raise TrainingFailed(
+                    f"The loss must stay finite; it became {mean} in epoch {epoch}. "
+                    "Lower learning_rate=, or set gradient_clip=1.0."
+                )
+            record(epoch, step, mean, seen / max(time.perf_counter() - started, 1e-9))
+            losses, losses_since, seen, started = torch.zeros_like(losses), 0, 0, time.perf_counter()
+    objective.to("cpu")
+    _check_learned(objective.encoder, before, history, rows.n)
+    return history
+
+
+def total_steps(n: int, settings: Training) -> int:
+    """How many optimiser steps training on `n` rows takes."""
+    return _Plan.of(n, settings).steps
+
+
+def check(settings: Training) -> None:
+    """Refuse settings that cannot train.
+
+    Raises
+    ------
+    InvalidParameter
+        When a number is out of range or the optimiser is unknown.
+    """
+    if settings.optimizer not in ("adam", "adamw", "sgd"):
+        raise InvalidParameter(f"`optimizer` must be 'adam', 'adamw' or 'sgd'; got {settings.optimizer!r}.")
+    for name in ("epochs", "batch_size", "steps"):
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise InvalidParameter(f"`{name}` must be 1 or more; got {value}.")
+    if settings.learning_rate <= 0 or settings.weight_decay < 0 or not 0 <= settings.warmup < 1:
+        raise InvalidParameter(
+            "`learning_rate` must be above 0, `weight_decay` at least 0 and `warmup` in [0, 1); got "
+            f"{settings.learning_rate}, {settings.weight_decay} and {settings.warmup}."
+        )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How many epochs and steps; near-equal batches, so that no row is dropped and none trains alone."""
+
+    n: int
+    per_epoch: int
+    epochs: int
+    steps: int
+    warmup_steps: int
+    recorded: frozenset[int]
+
+    @staticmethod
+    def of(n: int, settings: Training) -> _Plan:
+        per_epoch = max(1, round(n / settings.batch_size)) if n >= settings.batch_size else 1
+        steps = settings.steps if settings.steps is not None else settings.epochs * per_epoch
+        epochs = math.ceil(steps / per_epoch)
+        every = max(1, math.ceil(epochs / _ROWS_OF_HISTORY))
+        recorded = frozenset({*range(every, epochs + 1, every), 1, epochs})
+        return _Plan(n, per_epoch, epochs, steps, round(settings.warmup * steps), recorded)
+
+    def batches(self, seed: int, epoch: int) -> list[IntArray]:
+        order = numpy_generator(seed, "order", epoch).permutation(self.n)
+        return [positions.astype(np.int64) for positions in np.array_split(order, self.per_epoch)]
+
+    def rate(self, step: int) -> float:
+        """Linear warm-up, then cosine annealing to 0 (Loshchilov and Hutter, SGDR, 2017)."""
+        if step < self.warmup_steps:
+            return (step + 1) / (self.warmup_steps + 1)
+        share = (step - self.warmup_steps) / max(self.steps - self.warmup_steps, 1)
+        return 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0)))
+
+
+class _Step(nn.Module):
+    """One forward per step, from plain tensors: Fabric walks through the arguments and stops at frozen dataclasses."""
+
+    def __init__(self, objective: nn.Module, view: View) -> None:
+        super().__init__()
+        self.objective = objective
+        self.view = view
+
+    def forward(
+        self, seed: int, data: Tensor, index: Tensor, group: Tensor | None, time: Tensor | None, label: Tensor | None
+    ) -> Tensor:
+        loss: Tensor = self.objective(Batch(data, index, group, time, label), self.view, RowGenerator(seed, index))
+        return loss
+
+
+class _Probe:
+    """A fixed set of samples in two fixed views, on which the embedding is watched."""
+
+    def __init__(self, data: Tensor, view: View, seed: int) -> None:
+        generator = RowGenerator(derive(seed, "probe"), torch.arange(len(data)))
+        self.pair = torch.cat([view(data, generator), view(data, generator)])
+
+    def measure(self, encoder: nn.Module, device: torch.device) -> dict[str, float]:
+        was_training = encoder.training
+        encoder.eval()
+        with torch.no_grad():
+            z = torch.nn.functional.normalize(encoder(self.pair.to(device)).float(), dim=1)
+        encoder.train(was_training)
+        first, second = z.chunk(2)
+        return {
+            "alignment": float(alignment(first, second)),
+            "uniformity": float(uniformity(first)),
+            "effective_rank": float(effective_rank(first)),
+            "spread": float(spread(first)),
+        }
+
+
+def _devices(device: torch.device) -> list[int] | int:
+    return [device.index or 0] if device.type == "cuda" else 1
+
+
+def _optimizer(objective: nn.Module, settings: Training) -> Optimizer:
+    parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise TrainingFailed(
+            "The objective must hold weights that can be trained; it has none. Leave out objective= for a frozen encoder."
+        )
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimizer == "sgd":
+        return SGD(parameters, lr=rate, momentum=0.9, weight_decay=decay)
+    return (Adam if settings.optimizer == "adam" else AdamW)(parameters, lr=rate, weight_decay=decay)
+
+
+def _tensors(rows: TrainingRows, positions: IntArray, device: torch.device) -> tuple[Tensor | None, ...]:
+    def column(values: IntArray | None) -> Tensor | None:
+        return None if values is None else torch.from_numpy(values[positions]).to(device)
+
+    data = rows.load(positions).to(device, non_blocking=True)
+    return data, torch.from_numpy(positions).to(device), column(rows.group), column(rows.time), column(rows.label)
+
+
+def _evenly(n: int, at_most: int) -> IntArray:
+    return np.unique(np.linspace(0, n - 1, min(n, at_most)).round().astype(np.int64))
+
+
+def _snapshot(module: nn.Module) -> list[Tensor]:
+    return [parameter.detach().cpu().clone() for parameter in module.parameters() if parameter.requires_grad]
+
+
+def _check_learned(encoder: nn.Module, before: list[Tensor], history: History, n: int) -> None:
+    after = _snapshot(encoder)
+    if before and all(torch.equal(old, new) for old, new in zip(before, after, strict=True)):
+        raise TrainingFailed(
+            "Training must move the encoder's weights; not one moved. Raise learning_rate= or the number of "
+            "steps, or check that the objective's loss depends on the encoder."
+        )
+    first, last = history[0], history[-1]
+    if n >= 8 and last["effective_rank"] < min(_COLLAPSED_RANK, first["effective_rank"]):
+        warnings.warn(
+            f"The embedding collapsed: its effective rank fell from {first['effective_rank']:.1f} to "
+            f"{last['effective_rank']:.1f}. Lower learning_rate=, raise the temperature or the batch size, or "
+            "choose views that change less.",
+            TrainingWarning,
+            stacklevel=2,
+        )
