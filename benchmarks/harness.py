@@ -8,6 +8,7 @@ computed with them: importing costs once, is in nobody's time, and no thread poo
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import multiprocessing as mp
 import os
@@ -268,10 +269,8 @@ def _memory_before() -> float:
     Elsewhere the highest value so far is given, and a small model that stays below it shows as 0.
     """
     gc.collect()
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
     return _peak_mb()
 
 

@@ -11,7 +11,7 @@ The columns ``fit_s`` and ``peak_mb`` of the first three are those of the whole 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
@@ -20,25 +20,28 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.harness import Maker
 from unalike.types import FloatArray
 
+if TYPE_CHECKING:
+    from unalike import Detector
+
 UNTRAINED = " (untrained)"
 
 
 class Default:
-    """A `Detector` at its defaults."""
+    """A `Detector` at its defaults, read in several ways."""
 
     def __init__(self, modality: str, seed: int) -> None:
         from unalike import Detector
 
-        self.detector: Any = Detector(modality, random_state=seed)
+        self.detector = Detector(modality, random_state=seed)
 
     def fit(self, train: Any) -> None:
         self.detector.fit(train)
 
     def score(self, test: Any, method: str) -> FloatArray:
         if method == "unalike":
-            return np.asarray(self.detector.anomaly_scores(test))
-        branches: Mapping[str, FloatArray] = self.detector.branch_scores(test)
-        return fused(branches, members(list(branches), method))
+            return self.detector.anomaly_scores(test)
+        scores = self.detector.branch_scores(test)
+        return fused(scores, reference_scores(self.detector), members(list(scores), method))
 
 
 class Floor:
@@ -57,7 +60,8 @@ class Floor:
         return distances
 
     def _scaled(self, X: FloatArray) -> FloatArray:
-        return np.nan_to_num(self._scaler.transform(X), nan=0.0)
+        scaled: FloatArray = np.nan_to_num(self._scaler.transform(X), nan=0.0)
+        return scaled
 
 
 def members(names: Sequence[str], method: str) -> list[str]:
@@ -86,10 +90,23 @@ def members(names: Sequence[str], method: str) -> list[str]:
     return known[method]
 
 
-def fused(branches: Mapping[str, FloatArray], names: Sequence[str]) -> FloatArray:
-    """Sum of the members' tail scores, as `Detector` fuses them."""
-    total: FloatArray = np.sum([branches[name] for name in names], axis=0)
-    return total
+def reference_scores(detector: Detector) -> dict[str, FloatArray]:
+    """What each entry of `Detector.branch_scores` is compared with, under the same names."""
+    references: dict[str, FloatArray] = {}
+    for branch in detector.branches_:
+        references[branch.settings.name] = branch.judge.scorer.reference_scores_
+        if branch.untrained is not None:
+            references[branch.settings.name + UNTRAINED] = branch.untrained.scorer.reference_scores_
+    return references
+
+
+def fused(scores: Mapping[str, FloatArray], references: Mapping[str, FloatArray], names: Sequence[str]) -> FloatArray:
+    """The members' scores joined by the fusion that `Detector` uses."""
+    from unalike.scorers.fusion import Fusion
+
+    fusion = Fusion().fit({name: references[name] for name in names})
+    joined: FloatArray = fusion.score({name: scores[name] for name in names})
+    return joined
 
 
 def default(seed: int) -> Default:

@@ -57,7 +57,8 @@ class Peer:
         return float(self._detector.threshold_)
 
     def _standardised(self, X: FloatArray) -> FloatArray:
-        return np.nan_to_num(self._scaler.transform(X), nan=0.0)
+        standardised: FloatArray = np.nan_to_num(self._scaler.transform(X), nan=0.0)
+        return standardised
 
 
 def knn(contamination: float = 0.1) -> Constructor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -49,7 +49,7 @@ def published(y: IntArray, seed: int) -> Parts:
     ``np.random.seed(seed)``, as there; which seeds the authors used is not known to us (five; the default of
     their script is 42).
     """
-    generator = np.random.RandomState(seed)  # noqa: NPY002
+    generator = np.random.RandomState(seed)
     rows = np.arange(len(y))
     if len(y) < _PUBLISHED_LEAST:
         rows = generator.choice(rows, _PUBLISHED_LEAST, replace=True)
@@ -120,9 +120,7 @@ def _check(train: FloatArray, labels: IntArray) -> None:
         )
 
 
-def _known(
-    parser: argparse.ArgumentParser, what: str, asked: Sequence[str], known: Sequence[str] | dict[str, object]
-) -> None:
+def _known(parser: argparse.ArgumentParser, what: str, asked: Sequence[str], known: Iterable[str]) -> None:
     for name in asked:
         if name not in known:
             parser.error(f"there is no {what} {name!r}; there are {', '.join(known)}")

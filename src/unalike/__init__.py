@@ -1,1 +1,65 @@
-"""unalike: learn by contrast what normal samples have in common; score, calibrate and explain what is unlike them."""
+"""unalike: learn by contrast what normal samples have in common; score, calibrate and explain what is unlike them.
+
+Importing this package does not import torch: every name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unalike import encoders, errors, modalities, objectives, scorers, thresholds, views
+    from unalike.decisions import Decisions, Event, Explanation
+    from unalike.detector import Detector
+    from unalike.evaluation import Evaluation, evaluate
+    from unalike.persistence import load, save
+    from unalike.types import Branch, Training
+
+__version__ = "0.1.0"
+
+_MODULES = ("encoders", "errors", "modalities", "objectives", "scorers", "thresholds", "views")
+_NAMES = {
+    "Branch": "unalike.types",
+    "Decisions": "unalike.decisions",
+    "Detector": "unalike.detector",
+    "Evaluation": "unalike.evaluation",
+    "Event": "unalike.decisions",
+    "Explanation": "unalike.decisions",
+    "Training": "unalike.types",
+    "evaluate": "unalike.evaluation",
+    "load": "unalike.persistence",
+    "save": "unalike.persistence",
+}
+
+__all__ = [
+    "Branch",
+    "Decisions",
+    "Detector",
+    "Evaluation",
+    "Event",
+    "Explanation",
+    "Training",
+    "encoders",
+    "errors",
+    "evaluate",
+    "load",
+    "modalities",
+    "objectives",
+    "save",
+    "scorers",
+    "thresholds",
+    "views",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"unalike.{name}")
+    if name in _NAMES:
+        return getattr(import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'unalike' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

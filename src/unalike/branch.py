@@ -23,6 +23,8 @@ from unalike.training import History, TrainingRows, total_steps, train
 from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Scorer, Training, View
 from unalike.views.compose import as_view
 
+FROZEN = "frozen"
+
 _KEPT_BYTES = 512 * 2**20
 _SAMPLE = 10_000
 _CHUNK = 1024
@@ -141,7 +143,7 @@ def fit_branch(
         device=device,
         on_epoch=None if on_epoch is None else partial(on_epoch, branch.name, total_steps(train_parts.n, settings)),
     )
-    judge = _judge(objective.encoder, branch, train_parts, reference_parts, device, exact)
+    judge = _judge(objective.get_submodule("encoder"), branch, train_parts, reference_parts, device, exact)
     return FittedBranch(replace(branch, training=settings), judge, untrained, history)
 
 
@@ -163,20 +165,48 @@ def prepared(view: View, sample: Tensor) -> View:
     return made
 
 
-def check_branches(branches: Sequence[Any]) -> tuple[Branch, ...]:
-    """The branches as a tuple.
+def choose_branches(
+    default: Sequence[Branch], branches: Sequence[Any] | None, exchanged: Mapping[str, Any], switch_off: Sequence[str]
+) -> tuple[Branch, ...]:
+    """The branches to fit.
+
+    Parameters
+    ----------
+    default : sequence of Branch
+        The modality's.
+    branches : sequence of Branch, optional
+        The user's, instead of the default.
+    exchanged : mapping
+        Parts that make one branch, named ``main``, out of the first default branch that trains; None = as there.
+    switch_off : sequence of str
+        Names to leave out.
 
     Raises
     ------
     InvalidParameter
-        When there is none, one is no `Branch`, or two share a name.
+        When both ways are used, a name is unknown or doubled, or no branch is left.
     """
-    if not branches or not all(isinstance(branch, Branch) for branch in branches):
-        raise InvalidParameter(f"`branches` must be one or more `Branch`; got {branches!r}.")
-    names = [branch.name for branch in branches]
+    given = {name: value for name, value in exchanged.items() if value is not None}
+    if given and branches is not None:
+        raise InvalidParameter(f"`branches` must not be given beside {sorted(given)}. Put them into a Branch.")
+    if given:
+        if given.get("objective") == FROZEN:
+            given["objective"] = None
+        base = next((branch for branch in default if branch.objective is not None), default[0])
+        branches = (replace(base, name="main", **given),)
+    chosen = default if branches is None else branches
+    if not all(isinstance(branch, Branch) for branch in chosen):
+        raise InvalidParameter(f"`branches` must be a sequence of Branch; got {branches!r}.")
+    names = [branch.name for branch in chosen]
     if len(set(names)) < len(names):
         raise InvalidParameter(f"`branches` must have different names; got {names}.")
-    return tuple(branches)
+    unknown = sorted(set(switch_off) - set(names))
+    if unknown:
+        raise InvalidParameter(f"`switch_off` must name branches among {names}; got {unknown}.")
+    kept = tuple(branch for branch in chosen if branch.name not in switch_off)
+    if not kept:
+        raise InvalidParameter(f"`branches` and `switch_off` must leave a branch; got {names} and {list(switch_off)}.")
+    return kept
 
 
 def _judge(

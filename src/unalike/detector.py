@@ -5,26 +5,25 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, OutlierMixin
 
 from unalike import modalities
 from unalike.branch import (
     FittedBranch,
     Judge,
     Parts,
-    check_branches,
+    choose_branches,
     embed_parts,
     fit_branch,
     load_parts,
     score_parts,
 )
+from unalike.bridge import ScikitLearnBridge
 from unalike.data import Split, count, group_codes, split, take
 from unalike.decisions import Decisions
-from unalike.errors import InvalidParameter, NotCalibrated, NotFitted, TrainingWarning
+from unalike.errors import InvalidParameter, NotCalibrated, TrainingWarning
 from unalike.lookup import named
 from unalike.progress import show
 from unalike.scorers.fusion import Fusion
@@ -33,10 +32,8 @@ from unalike.thresholds import THRESHOLDS, Conformal
 from unalike.training import check as check_training
 from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Threshold, Training
 
-FROZEN = "frozen"
 
-
-class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
+class Detector(ScikitLearnBridge):
     """Learns what normal samples have in common and finds what is unlike them.
 
     Parameters
@@ -123,8 +120,6 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self.device = device
         self.random_state = random_state
         self.progress = progress
-
-    # ---- learn, judge, decide ------------------------------------------------------------------------------
 
     def fit(
         self, X: Any, y: Any = None, *, groups: Sequence[Any] | None = None, time: Sequence[Any] | None = None
@@ -244,38 +239,6 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         scores = score_parts(judges, load, n, resolve_device(self.device))
         return {name: join(values) for name, values in scores.items()}
 
-    # ---- scikit-learn's bridge: its signs appear here and nowhere else ------------------------------------------
-
-    def score_samples(self, X: Any) -> FloatArray:
-        """``(n,)``, higher = more normal: scikit-learn's sign."""
-        return -self.anomaly_scores(X)
-
-    def decision_function(self, X: Any) -> FloatArray:
-        """``(n,)``, negative = anomaly: scikit-learn's sign."""
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Any) -> IntArray:
-        """``(n,)``: -1 for an anomaly, +1 for a normal sample."""
-        return np.where(self._need_threshold().is_anomaly(self.anomaly_scores(X)), -1, 1)
-
-    @property
-    def offset_(self) -> float:
-        """scikit-learn's name for minus the threshold."""
-        return -self._need_threshold().threshold_
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        is_table = self.modality == "table" or getattr(self.modality, "name", "") == "table"
-        tags.input_tags.allow_nan = is_table
-        tags.input_tags.two_d_array = is_table
-        tags.input_tags.categorical = is_table
-        return tags
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "branches_")
-
-    # ---- the steps of fit --------------------------------------------------------------------------------------
-
     def _new_modality(self) -> Modality:
         if isinstance(self.modality, str):
             made: Modality = named("modality", modalities.MODALITIES, self.modality)()
@@ -346,29 +309,12 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def _chosen_branches(self) -> tuple[Branch, ...]:
         if self.training is not None:
             check_training(self.training)
-        sugar = {"encoder": self.encoder, "objective": self.objective, "scorer": self.scorer, "views": self.views}
-        given = {name: value for name, value in sugar.items() if value is not None}
-        if given and self.branches is not None:
-            raise InvalidParameter(f"`branches` must not be given beside {sorted(given)}. Put them into a Branch.")
-        if given:
-            default = self.modality_.branches()
-            base = next((branch for branch in default if branch.objective is not None), default[0])
-            if given.get("objective") == FROZEN:
-                given["objective"] = None
-            return (replace(base, name="main", **given),)
-        branches = check_branches(self.modality_.branches() if self.branches is None else self.branches)
-        unknown = sorted(set(self.switch_off) - {branch.name for branch in branches})
-        if unknown:
-            raise InvalidParameter(
-                f"`switch_off` must name branches among {[branch.name for branch in branches]}; got {unknown}."
-            )
-        return check_branches([branch for branch in branches if branch.name not in self.switch_off])
+        exchanged = {"encoder": self.encoder, "objective": self.objective, "scorer": self.scorer, "views": self.views}
+        return choose_branches(self.modality_.branches(), self.branches, exchanged, self.switch_off)
 
     def _calibrate(self, threshold: Threshold, scores: FloatArray) -> None:
         self.threshold_ = threshold.fit(scores)
         self.calibration_scores_ = scores
-
-    # ---- shared by the verbs -----------------------------------------------------------------------------------
 
     def _scores(self, X: Collection) -> FloatArray:
         load, n, join = self._parts(X)
@@ -398,20 +344,6 @@ class Detector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
                     TrainingWarning,
                     stacklevel=3,
                 )
-
-    def _need_fit(self) -> None:
-        if not hasattr(self, "branches_"):
-            raise NotFitted("This Detector is not fitted yet. Call `fit` with normal samples first.")
-
-    def _need_threshold(self) -> Threshold:
-        self._need_fit()
-        if not hasattr(self, "threshold_"):
-            raise NotCalibrated(
-                "This Detector is not calibrated yet. Call `calibrate` with normal samples that did not train, or fit "
-                "with calibration_fraction above 0."
-            )
-        threshold: Threshold = self.threshold_
-        return threshold
 
 
 def _at(values: IntArray | None, positions: IntArray) -> IntArray | None:

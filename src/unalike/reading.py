@@ -12,7 +12,7 @@ import numpy.typing as npt
 from unalike.errors import InvalidInput
 
 if TYPE_CHECKING:
-    import pyarrow
+    import pyarrow as pa
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 TABLE_SUFFIXES = frozenset({".csv", ".parquet", ".pq"})
@@ -56,7 +56,7 @@ def image_paths(folder: str | Path) -> list[Path]:
     return found
 
 
-def read_table(path: str | Path) -> pyarrow.Table:
+def read_table(path: str | Path) -> pa.Table:
     """A CSV or Parquet file as an Arrow table.
 
     Raises

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from unalike.embeddings import embed_batch
 from unalike.errors import InvalidParameter, TrainingFailed, TrainingWarning
 from unalike.objectives.metrics import alignment, effective_rank, spread, uniformity
 from unalike.seeding import RowGenerator, derive, numpy_generator
@@ -26,6 +27,7 @@ _PROBE = 256
 _SAMPLE = 10_000
 _ROWS_OF_HISTORY = 50
 _COLLAPSED_RANK = 1.5
+_COLLAPSED_SPREAD = 0.05
 
 
 @dataclass(frozen=True)
@@ -91,61 +93,20 @@ def train(
         When the loss stops being finite, or no weight moved.
     """
     check(settings)
-    sample = rows.load(_evenly(rows.n, _SAMPLE))
     if hasattr(objective, "prepare"):
-        objective.prepare(sample)
-    fabric = Fabric(accelerator=device.type, devices=_devices(device), precision=settings.precision)
-    plan = _Plan.of(rows.n, settings)
-    step_module = _Step(objective, view)
-    optimizer = _optimizer(objective, settings)
-    before = _snapshot(objective.encoder)
-    module, fabric_optimizer = fabric.setup(step_module, optimizer)
-    schedule = LambdaLR(optimizer, plan.rate)
-    probe = _Probe(rows.load(_evenly(rows.n, _PROBE)), view, seed)
-    history: History = []
-
-    def record(epoch: int, step: int, loss: float, rows_per_second: float) -> None:
-        history.append(
-            {
-                "epoch": float(epoch),
-                "step": float(step),
-                "loss": loss,
-                "learning_rate": float(optimizer.param_groups[0]["lr"]),
-                **probe.measure(objective.encoder, fabric.device),
-                "rows_per_second": rows_per_second,
-            }
-        )
-        if on_epoch is not None:
-            on_epoch(history[-1])
-
-    record(0, 0, math.nan, math.nan)
-    step, seen, losses, started = 0, 0, torch.zeros((), device=fabric.device, dtype=torch.float64), time.perf_counter()
-    losses_since = 0
-    for epoch in range(1, plan.epochs + 1):
-        module.train()
-        for positions in plan.batches(seed, epoch)[: plan.steps - step]:
-            loss = module(derive(seed, "views", epoch), *_tensors(rows, positions, fabric.device))
-            fabric.backward(loss)
-            if settings.gradient_clip is not None:
-                fabric.clip_gradients(module, fabric_optimizer, max_norm=settings.gradient_clip)
-            fabric_optimizer.step()
-            fabric_optimizer.zero_grad()
-            schedule.step()
-            if hasattr(objective, "after_step"):
-                objective.after_step()
-            losses += loss.detach().double()
-            step, seen, losses_since = step + 1, seen + len(positions), losses_since + 1
-        if epoch in plan.recorded:
-            mean = float(losses) / losses_since
-            if not math.isfinite(mean):
-                raise TrainingFailed(
-                    f"The loss must stay finite; it became {mean} in epoch {epoch}. "
-                    "Lower learning_rate=, or set gradient_clip=1.0."
-                )
-            record(epoch, step, mean, seen / max(time.perf_counter() - started, 1e-9))
-            losses, losses_since, seen, started = torch.zeros_like(losses), 0, 0, time.perf_counter()
+        objective.prepare(rows.load(_evenly(rows.n, _SAMPLE)))  # type: ignore[operator]
+    encoder = objective.get_submodule("encoder")
+    before = _snapshot(encoder)
+    loop = _Loop(objective, rows, view, settings, seed, device)
+    history = [loop.record(0, math.nan)]
+    for epoch in range(1, loop.plan.epochs + 1):
+        loop.run(epoch)
+        if epoch in loop.plan.recorded:
+            history.append(loop.record(epoch, loop.mean_loss(epoch)))
+            if on_epoch is not None:
+                on_epoch(history[-1])
     objective.to("cpu")
-    _check_learned(objective.encoder, before, history, rows.n)
+    _check_learned(encoder, before, history, rows.n)
     return history
 
 
@@ -207,6 +168,69 @@ class _Plan:
         return 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0)))
 
 
+class _Loop:
+    """The running state of training: module, optimiser, schedule, and the sums since the last record."""
+
+    def __init__(
+        self, objective: nn.Module, rows: TrainingRows, view: View, settings: Training, seed: int, device: torch.device
+    ) -> None:
+        self.objective, self.rows, self.settings, self.seed = objective, rows, settings, seed
+        self.plan = _Plan.of(rows.n, settings)
+        self.fabric = Fabric(accelerator=device.type, devices=_devices(device), precision=settings.precision)
+        optimizer = _optimizer(objective, settings)
+        self.module, self.optimizer = self.fabric.setup(_Step(objective, view), optimizer)
+        self.schedule = LambdaLR(optimizer, self.plan.rate)
+        self.probe = _Probe(rows.load(_evenly(rows.n, _PROBE)), view, seed)
+        self.step = 0
+        self._restart()
+
+    def run(self, epoch: int) -> None:
+        """All steps of one epoch; nothing waits for the device."""
+        self.module.train()
+        for positions in self.plan.batches(self.seed, epoch)[: self.plan.steps - self.step]:
+            loss = self.module(derive(self.seed, "views", epoch), *_tensors(self.rows, positions, self.fabric.device))
+            self.fabric.backward(loss)
+            if self.settings.gradient_clip is not None:
+                self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.settings.gradient_clip)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            self.schedule.step()
+            if hasattr(self.objective, "after_step"):
+                self.objective.after_step()  # type: ignore[operator]
+            self.step += 1
+            self.losses += loss.detach().double()
+            self.steps += 1
+            self.seen += len(positions)
+
+    def mean_loss(self, epoch: int) -> float:
+        """Mean loss since the last record."""
+        mean = float(self.losses) / self.steps
+        if not math.isfinite(mean):
+            raise TrainingFailed(
+                f"The loss must stay finite; it became {mean} in epoch {epoch}. "
+                "Lower learning_rate=, or set gradient_clip=1.0."
+            )
+        return mean
+
+    def record(self, epoch: int, loss: float) -> dict[str, float]:
+        """One row of the history."""
+        seconds = max(time.perf_counter() - self.started, 1e-9)
+        row = {
+            "epoch": float(epoch),
+            "step": float(self.step),
+            "loss": loss,
+            "learning_rate": float(self.schedule.get_last_lr()[0]),
+            **self.probe.measure(self.objective.get_submodule("encoder"), self.fabric.device),
+            "rows_per_second": self.seen / seconds if self.seen else math.nan,
+        }
+        self._restart()
+        return row
+
+    def _restart(self) -> None:
+        self.losses = torch.zeros((), device=self.fabric.device, dtype=torch.float64)
+        self.steps, self.seen, self.started = 0, 0, time.perf_counter()
+
+
 class _Step(nn.Module):
     """One forward per step, from plain tensors: Fabric walks through the arguments and stops at frozen dataclasses."""
 
@@ -232,10 +256,8 @@ class _Probe:
     def measure(self, encoder: nn.Module, device: torch.device) -> dict[str, float]:
         was_training = encoder.training
         encoder.eval()
-        with torch.no_grad():
-            z = torch.nn.functional.normalize(encoder(self.pair.to(device)).float(), dim=1)
+        first, second = torch.from_numpy(embed_batch(encoder, self.pair, device)).float().chunk(2)
         encoder.train(was_training)
-        first, second = z.chunk(2)
         return {
             "alignment": float(alignment(first, second)),
             "uniformity": float(uniformity(first)),
@@ -252,7 +274,8 @@ def _optimizer(objective: nn.Module, settings: Training) -> Optimizer:
     parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     if not parameters:
         raise TrainingFailed(
-            "The objective must hold weights that can be trained; it has none. Leave out objective= for a frozen encoder."
+            "The objective must hold weights that can be trained; it has none. "
+            "For a frozen encoder say objective='frozen'."
         )
     rate, decay = settings.learning_rate, settings.weight_decay
     if settings.optimizer == "sgd":
@@ -284,11 +307,13 @@ def _check_learned(encoder: nn.Module, before: list[Tensor], history: History, n
             "steps, or check that the objective's loss depends on the encoder."
         )
     first, last = history[0], history[-1]
-    if n >= 8 and last["effective_rank"] < min(_COLLAPSED_RANK, first["effective_rank"]):
+    rank, width = "effective_rank", "spread"
+    collapsed = last[rank] < min(_COLLAPSED_RANK, first[rank]) or last[width] < min(_COLLAPSED_SPREAD, first[width])
+    if n >= 8 and collapsed:
         warnings.warn(
-            f"The embedding collapsed: its effective rank fell from {first['effective_rank']:.1f} to "
-            f"{last['effective_rank']:.1f}. Lower learning_rate=, raise the temperature or the batch size, or "
-            "choose views that change less.",
+            f"The embedding collapsed: its effective rank went from {first[rank]:.1f} to {last[rank]:.1f} and its "
+            f"spread from {first[width]:.3f} to {last[width]:.3f}. Lower learning_rate=, raise the temperature or the "
+            "batch size, or choose views that change less.",
             TrainingWarning,
             stacklevel=2,
         )

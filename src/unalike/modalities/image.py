@@ -87,7 +87,9 @@ class Image:
         several = [_image(image, self.layout) for image in take(X, positions)]
         channels = {image.shape[0] for image in several}
         if len(channels) > 1:
-            raise InvalidInput(f"`X` must hold images with one number of channels; got {sorted(channels)}. Convert them.")
+            raise InvalidInput(
+                f"`X` must hold images with one number of channels; got {sorted(channels)}. Convert them."
+            )
         self.channels_ = channels.pop()
         self.size_ = self.size or _typical_size([image.shape[1:] for image in several])
         return self
@@ -234,7 +236,9 @@ def _decoded(path: Path) -> npt.NDArray[Any]:
             opened.load()
             return _from_pil(ImageOps.exif_transpose(opened))
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
-        raise InvalidInput(f"{str(path)!r} must be a readable image; got an error: {error}. Mend or remove it.") from error
+        raise InvalidInput(
+            f"{str(path)!r} must be a readable image; got an error: {error}. Mend or remove it."
+        ) from error
 
 
 def _from_pil(image: Any) -> npt.NDArray[Any]:

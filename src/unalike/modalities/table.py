@@ -223,7 +223,9 @@ def _as_frame(X: Any) -> Any:
                 "Split a date into numbers such as hour and weekday, or leave the column out with ignore=."
             )
         if kind.is_float() and np.isinf(column.to_numpy().astype(np.float64)).any():
-            raise InvalidInput(f"Column {column.name!r} must be finite or missing; got infinity. Clip it or set it null.")
+            raise InvalidInput(
+                f"Column {column.name!r} must be finite or missing; got infinity. Clip it or set it null."
+            )
     return X
 
 

@@ -194,7 +194,7 @@ class SyntheticContrastObjective(nn.Module):
         swappable = known & ~self.numeric & (donors[..., 1] == 0)
         swapped = swappable & (draw < self.settings.code_swap)
         # A row without numeric cells gets at least one swap, or its negative would be the row itself.
-        swapped |= _chosen(draw, share.new_zeros(()), swappable) & ~movable.any(dim=1, keepdim=True)
+        swapped |= _chosen(draw, 0.0, swappable) & ~movable.any(dim=1, keepdim=True)
         return _with_values(data, torch.where(swapped, donors[..., 0], noisy))
 
     def _box(self, data: Tensor, generator: RowGenerator) -> Tensor:
@@ -214,7 +214,7 @@ class SyntheticContrastObjective(nn.Module):
         return self.pool[row, torch.arange(columns, device=row.device)].to(data.dtype)
 
 
-def _chosen(draw: Tensor, share: Tensor, eligible: Tensor) -> Tensor:
+def _chosen(draw: Tensor, share: Tensor | float, eligible: Tensor) -> Tensor:
     """Which eligible cells ``(n, columns)`` have a draw below `share`; where there are any, at least one."""
     least = draw.masked_fill(~eligible, math.inf).amin(dim=1, keepdim=True)  # (n, 1)
     return eligible & ((draw < share) | (draw == least))

@@ -1,1 +1,36 @@
-"""Stage."""
+"""What judges an embedding: how unlike the normal ones is it?
+
+Any PyOD or scikit-learn outlier detector can stand in: it is wrapped in `Outlier`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from unalike import lookup
+
+if TYPE_CHECKING:
+    from unalike.scorers.adapter import Outlier
+    from unalike.scorers.boundary import IsolationForest
+    from unalike.scorers.fusion import Fusion
+    from unalike.scorers.neighbors import KNN
+    from unalike.scorers.parametric import Centroid
+
+SCORERS = {
+    "knn": "unalike.scorers.neighbors:KNN",
+    "centroid": "unalike.scorers.parametric:Centroid",
+    "isolation_forest": "unalike.scorers.boundary:IsolationForest",
+}
+"""Names that ``scorer=`` takes. What cannot be made from a name alone is only exported."""
+
+_EXPORTED = {
+    **SCORERS,
+    "outlier": "unalike.scorers.adapter:Outlier",
+    "fusion": "unalike.scorers.fusion:Fusion",
+}
+
+__all__ = ["KNN", "SCORERS", "Centroid", "Fusion", "IsolationForest", "Outlier"]
+
+
+def __getattr__(name: str) -> Any:
+    return lookup.exported(__name__, _EXPORTED, name)

@@ -1,0 +1,211 @@
+"""What the command line reads: data, one value per sample beside it, and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unalike import reading
+from unalike.data import count
+from unalike.errors import InvalidInput, InvalidParameter
+from unalike.types import Collection, IntArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Values = npt.NDArray[Any]
+
+
+def read_data(path: Path, key: str | None = None) -> Collection:
+    """An NPZ file's array, or a CSV or Parquet file as an Arrow table; anything else stays a path.
+
+    Parameters
+    ----------
+    path : Path
+        What the user named.
+    key : str, optional
+        Array of an NPZ file; None: ``X``, or the only one.
+
+    Raises
+    ------
+    InvalidInput
+        When there is nothing at `path`, or it cannot be read.
+    InvalidParameter
+        When `key` is given for another kind of file.
+    """
+    if _is_npz(path):
+        return reading.read_npz(path, key)
+    if key is not None:
+        raise InvalidParameter(f"`--key` names an array of an NPZ file; got {str(path)!r}. Leave it out.")
+    if path.suffix.lower() in reading.TABLE_SUFFIXES:
+        return reading.read_table(path)
+    return reading.existing(path)
+
+
+def read_values(data: Collection, path: Path, source: str, option: str) -> Values:
+    """One value per sample of `data`.
+
+    Parameters
+    ----------
+    data : collection
+        What `read_data` made of `path`.
+    path : Path
+        What the user named as data.
+    source : str
+        A column of the table, an array of the NPZ file, or a CSV or Parquet file: for images with the columns
+        path and value, else with one value per row in the order of the rows.
+    option : str
+        The option that held `source`, for the error.
+
+    Raises
+    ------
+    InvalidInput
+        When `source` is none of these, or does not have one value per sample.
+    """
+    if hasattr(data, "column_names") and source in data.column_names:
+        return _values(data[source], option)
+    if _is_npz(path) and source in _npz_names(path):
+        values = reading.read_npz(path, source).reshape(-1)
+    elif not Path(source).is_file():
+        raise InvalidInput(f"`{option}` must be a file or {_choices(data, path)}; got {source!r}.")
+    elif isinstance(data, Path):
+        return _values_of_images(data, *_path_column(Path(source), option))
+    else:
+        values = _values(_only_column(reading.read_table(source), source, option), option)
+    if len(values) != count(data):
+        raise InvalidInput(f"`{option}` must have one value per sample, {count(data)}; got {len(values)}.")
+    return values
+
+
+def read_labelled(
+    path: Path, labels: str | None, *, key: str | None, normal: Sequence[str], anomaly: Sequence[str]
+) -> tuple[Collection, IntArray]:
+    """Data without their labels, and the labels.
+
+    Parameters
+    ----------
+    path : Path
+        What the user named as data.
+    labels : str, optional
+        As `source` of `read_values`; images may be listed in part. None: `normal` and `anomaly` name sub-folders
+        of `path`.
+    key : str, optional
+        As in `read_data`.
+    normal, anomaly : sequence of str
+        Label values, or sub-folders, of either kind. Without `anomaly`, whatever is not normal. Without both, the
+        labels are 0 for normal and 1 for an anomaly.
+
+    Returns
+    -------
+    data : collection
+        What a detector judges.
+    flags : ndarray
+        ``(n,)`` int64, 1 for an anomaly.
+
+    Raises
+    ------
+    InvalidInput, InvalidParameter
+        When the labels are missing, or a value is neither normal nor an anomaly.
+    """
+    if labels is None:
+        return _subfolders(path, normal, anomaly)
+    data = read_data(path, key)
+    if isinstance(data, Path):
+        paths, values = _path_column(Path(labels), "--labels")
+        return [_image_in(data, name) for name in paths], _flags(values, normal, anomaly)
+    flags = _flags(read_values(data, path, labels, "--labels"), normal, anomaly)
+    if hasattr(data, "column_names") and labels in data.column_names:
+        data = data.drop_columns([labels])
+    return data, flags
+
+
+def _flags(values: Values, normal: Sequence[str], anomaly: Sequence[str]) -> IntArray:
+    if not normal and not anomaly:
+        if values.dtype.kind in "biuf" and np.isin(values, (0, 1)).all():
+            return values.astype(np.int64)
+        raise InvalidInput(
+            f"Labels must be 0 for normal and 1 for an anomaly; got {_some(values)}. Say which are normal with --normal."
+        )
+    texts = values.astype(str)
+    is_normal = np.isin(texts, normal) if normal else ~np.isin(texts, anomaly)
+    is_anomaly = np.isin(texts, anomaly) if anomaly else ~is_normal
+    if (is_normal == is_anomaly).any():
+        wrong = _some(texts[is_normal == is_anomaly])
+        raise InvalidInput(f"Every label must be one of --normal or --anomaly; got {wrong} in neither or both.")
+    return is_anomaly.astype(np.int64)
+
+
+def _subfolders(folder: Path, normal: Sequence[str], anomaly: Sequence[str]) -> tuple[list[Path], IntArray]:
+    if not folder.is_dir() or not normal:
+        raise InvalidParameter(
+            f"`--labels` must say which samples of {str(folder)!r} are anomalies. For a folder of images, "
+            "--normal and --anomaly can name its sub-folders instead."
+        )
+    others = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name not in normal)
+    paths: list[Path] = []
+    flags: list[int] = []
+    for flag, names in ((0, normal), (1, anomaly or others)):
+        for name in names:
+            found = reading.image_paths(folder / name)
+            paths += found
+            flags += [flag] * len(found)
+    return paths, np.array(flags, dtype=np.int64)
+
+
+def _is_npz(path: Path) -> bool:
+    return path.suffix.lower() == ".npz"
+
+
+def _npz_names(path: Path) -> list[str]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return list(arrays.files)
+
+
+def _choices(data: Collection, path: Path) -> str:
+    if hasattr(data, "column_names"):
+        return f"one of the columns {data.column_names}"
+    return f"one of the arrays {_npz_names(path)}" if _is_npz(path) else "a table with the columns path and value"
+
+
+def _values(column: pa.ChunkedArray, option: str) -> Values:
+    if column.null_count:
+        raise InvalidInput(f"`{option}` must have a value for every sample; got {column.null_count} missing ones.")
+    return np.asarray(column.to_numpy())
+
+
+def _only_column(table: pa.Table, source: str, option: str) -> pa.ChunkedArray:
+    if table.num_columns != 1:
+        raise InvalidInput(f"`{option}` {source!r} must have one column; got {table.column_names}.")
+    return table.column(0)
+
+
+def _path_column(source: Path, option: str) -> tuple[list[str], Values]:
+    """Paths and values of a table with two columns."""
+    table = reading.read_table(source)
+    if table.num_columns != 2:
+        raise InvalidInput(
+            f"`{option}` {str(source)!r} must have two columns, path and value; got {table.column_names}."
+        )
+    return [str(name) for name in _values(table.column(0), option)], _values(table.column(1), option)
+
+
+def _image_in(folder: Path, name: str) -> Path:
+    return folder / name if (folder / name).is_file() else reading.existing(name)
+
+
+def _values_of_images(folder: Path, names: list[str], values: Values) -> Values:
+    position = {_image_in(folder, name).resolve(): number for number, name in enumerate(names)}
+    paths = reading.image_paths(folder)
+    lacking = [str(path) for path in paths if path.resolve() not in position]
+    if lacking:
+        raise InvalidInput(f"Every image must have a value; got none for {lacking[:3]} ({len(lacking)} images).")
+    return values[[position[path.resolve()] for path in paths]]
+
+
+def _some(values: Values) -> list[Any]:
+    found: list[Any] = np.unique(values).tolist()
+    return found if len(found) <= 5 else [*found[:5], "…"]

@@ -1,0 +1,140 @@
+"""Distance to the nearest normal rows.
+
+Ramaswamy, Rastogi and Shim, "Efficient algorithms for mining outliers from large data sets" (SIGMOD 2000),
+for the distance to the k-th neighbour; Angiulli and Pizzuti, "Fast outlier detection in high dimensional
+spaces" (PKDD 2002), for the mean distance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from unalike.data import group_codes
+from unalike.scorers.arrays import checked, require_choice, require_count, require_fitted
+from unalike.scorers.search import Search, Skip
+from unalike.types import FloatArray, IntArray
+
+_LARGEST_REFERENCE = 5000
+
+
+@dataclass(kw_only=True)
+class KNN:
+    """Score = distance to the nearest rows of a bank of normal embeddings.
+
+    Parameters
+    ----------
+    k : int
+        How many neighbours. A bank (or, for the reference scores, what is left of it) with fewer rows gives
+        all it has.
+    metric : {"euclidean", "cosine"}
+        Cosine is ``1 - cos``, in ``[0, 2]``, computed as half the squared Euclidean distance of unit vectors.
+        A zero vector is at distance 1 from every other vector and 0 from another zero vector.
+    distance : {"kth", "mean"}
+        To the k-th neighbour, or the mean over the k.
+    chunk_mb : int
+        Working memory of a search in MiB. A bank no larger than this is also kept in a prepared form between
+        searches. It never changes a score.
+
+    Attributes
+    ----------
+    bank_ : ndarray
+        ``(m, d)`` the normal embeddings, float32 unless they came as float64.
+    reference_scores_ : ndarray
+        ``(r,)`` scores of `reference`; without one, leave-one-out over at most 5,000 evenly spaced bank rows,
+        leaving out whole `groups` when given (unless there is only one); of a single row, 0.
+
+    Raises
+    ------
+    InvalidParameter
+        A setting out of range.
+
+    Notes
+    -----
+    Exact: rows are compared by direct differences in float64 (see `unalike.scorers.search`). Distances to
+    rows that are in the bank are exactly 0, and one row scores as it does in a batch.
+    """
+
+    k: int = 1
+    metric: Literal["euclidean", "cosine"] = "euclidean"
+    distance: Literal["kth", "mean"] = "kth"
+    chunk_mb: int = 64
+
+    def __post_init__(self) -> None:
+        require_count("k", self.k)
+        require_choice("metric", self.metric, ("euclidean", "cosine"))
+        require_choice("distance", self.distance, ("kth", "mean"))
+        require_count("chunk_mb", self.chunk_mb)
+
+    def fit(self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None) -> Self:
+        """Keep the ``(m, d)`` normal `embeddings` and score the reference (see `unalike.types.Scorer`)."""
+        self._keep(checked(embeddings).copy())
+        if reference is not None:
+            self.reference_scores_: FloatArray = self.score(checked(reference, name="reference"))
+        else:
+            self.reference_scores_ = self._leave_one_out(groups)
+        return self
+
+    def score(self, embeddings: FloatArray) -> FloatArray:
+        """``(n,)`` float64 distances of ``(n, d)`` embeddings; at least 0."""
+        return self._reduced(self.neighbors(embeddings, self.k)[0])
+
+    def neighbors(self, embeddings: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
+        """The nearest normal rows, for explanations.
+
+        Parameters
+        ----------
+        embeddings : ndarray
+            ``(n, d)``.
+        k : int
+            How many; no more than the bank holds are given.
+
+        Returns
+        -------
+        distances : ndarray
+            ``(n, k)`` float64 in the metric, ascending.
+        positions : ndarray
+            ``(n, k)`` int64 in the bank. Rows at the same distance come in any order.
+        """
+        require_fitted(self, "bank_")
+        require_count("k", k)
+        queries = checked(embeddings, width=self.bank_.shape[1], empty=True)
+        return self._search.nearest(queries, min(k, len(self.bank_)))
+
+    def add(self, embeddings: FloatArray) -> Self:
+        """Append ``(n, d)`` normal rows to the bank; the reference scores stay as they are."""
+        require_fitted(self, "bank_")
+        rows = checked(embeddings, width=self.bank_.shape[1])
+        self._keep(np.concatenate([self.bank_, rows.astype(self.bank_.dtype, copy=False)]))
+        return self
+
+    def state(self) -> dict[str, Any]:
+        require_fitted(self, "bank_")
+        return {"bank": self.bank_, "reference_scores": self.reference_scores_}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._keep(checked(state["bank"], name="bank"))
+        self.reference_scores_ = np.asarray(state["reference_scores"], dtype=np.float64)
+
+    def _keep(self, bank: FloatArray) -> None:
+        self.bank_: FloatArray = bank
+        self._search = Search(bank, metric=self.metric, chunk_mb=self.chunk_mb)
+
+    def _leave_one_out(self, groups: IntArray | None) -> FloatArray:
+        m = len(self.bank_)
+        if m == 1:
+            return np.zeros(1)
+        codes = np.arange(m) if groups is None else group_codes(groups.tolist(), m)
+        if codes.max() == 0:
+            codes = np.arange(m)
+        chosen = np.linspace(0, m - 1, min(m, _LARGEST_REFERENCE)).round().astype(np.int64)
+        others = Skip(codes[chosen], codes)
+        return self._reduced(self._search.nearest(self.bank_[chosen], min(self.k, m - 1), others)[0])
+
+    def _reduced(self, distances: FloatArray) -> FloatArray:
+        """``(n, k)`` to ``(n,)``; NaN marks neighbours that there are too few of."""
+        if self.distance == "mean":
+            return np.asarray(np.nanmean(distances, axis=1))
+        return np.asarray(np.nanmax(distances, axis=1))

@@ -1,0 +1,206 @@
+"""Exact nearest rows of a bank, in bounded memory.
+
+The bulk of the work is one matrix product per block, ``|y|^2 - 2 x.y`` by ``addmm``, in single precision.
+It only proposes candidates: their distances are computed again by direct differences in double precision,
+so near-duplicates do not suffer from cancellation and a row scores in a batch as it does alone. Whether a
+nearer row can have been missed is decided from the rounding error of the product, which grows as
+``sqrt(d) u (|x| + |y|)^2`` (Higham and Mary, "A new approach to probabilistic rounding error analysis", SIAM
+J. Sci. Comput. 2019); the few rows where it can are searched again in double precision, then directly.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from unalike.scorers.arrays import unit_rows
+from unalike.types import BoolArray, FloatArray, IntArray
+
+_SPARE = 8
+# Past this squared length the product could overflow; such rows are searched in the next precision.
+_LONGEST = {np.float32: 1e30, np.float64: 1e250}
+# An error this small relative to the distance cannot be told from the exact answer (ties, mostly).
+_NEGLIGIBLE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Which bank rows a query must not find: those of its own group.
+
+    Parameters
+    ----------
+    queries, bank : ndarray
+        ``(n,)`` and ``(m,)`` int64 group codes.
+    """
+
+    queries: IntArray
+    bank: IntArray
+
+    def part(self, rows: slice | IntArray) -> Skip:
+        """The same for some of the queries."""
+        return Skip(self.queries[rows], self.bank)
+
+
+class Search:
+    """Nearest rows of `bank`.
+
+    Parameters
+    ----------
+    bank : ndarray
+        ``(m, d)`` finite, at least one row; kept as it is.
+    metric : {"euclidean", "cosine"}
+        Cosine distance is ``1 - cos``, computed as half the squared distance of unit vectors.
+    chunk_mb : int
+        Working memory of a search in MiB; a bank no larger than this is also kept in single precision
+        between searches.
+    """
+
+    def __init__(self, bank: FloatArray, *, metric: Literal["euclidean", "cosine"], chunk_mb: int) -> None:
+        self.bank = bank
+        self.metric = metric
+        self._numbers = chunk_mb * 2**20 // 8
+        self._width = bank.shape[1] + (metric == "cosine")
+        self._centre, self._scale = self._frame()
+        self._kept: tuple[Tensor, Tensor] | None = None
+
+    def nearest(self, queries: FloatArray, k: int, skip: Skip | None = None) -> tuple[FloatArray, IntArray]:
+        """Distances and positions of the `k` nearest bank rows, nearest first.
+
+        Parameters
+        ----------
+        queries : ndarray
+            ``(n, d)``.
+        k : int
+            At most ``m``.
+        skip : Skip, optional
+            What each query must not find.
+
+        Returns
+        -------
+        distances : ndarray
+            ``(n, k)`` float64; NaN where `skip` leaves fewer than `k` rows.
+        positions : ndarray
+            ``(n, k)`` int64 in the bank. Rows at the same distance come in any order.
+        """
+        squared = np.empty((len(queries), k))
+        positions = np.empty((len(queries), k), dtype=np.int64)
+        # Half the memory holds a square block of distances, with the rows that make it.
+        step = max(int(math.sqrt(self._width**2 + self._numbers / 2) - self._width), 1)
+        for start in range(0, len(queries), step):
+            part = slice(start, start + step)
+            lifted = self._lift(queries[part]).astype(np.float64)
+            squared[part], positions[part] = self._search(lifted, k, skip and skip.part(part))
+        return (squared / 2.0 if self.metric == "cosine" else np.sqrt(squared)), positions
+
+    def _lift(self, rows: FloatArray) -> FloatArray:
+        return unit_rows(rows) if self.metric == "cosine" else rows
+
+    def _frame(self) -> tuple[FloatArray, float]:
+        """Centre and largest deviation of the bank: the product loses least in a frame near its own rows."""
+        step = max(self._numbers // (2 * self._width), 1)
+        blocks = [self.bank[start : start + step] for start in range(0, len(self.bank), step)]
+        centre = sum(self._lift(block).sum(axis=0, dtype=np.float64) / len(self.bank) for block in blocks)
+        centre = np.asarray(centre).astype(np.float64 if self.metric == "cosine" else self.bank.dtype)
+        scale = max(float(np.abs(self._lift(block) - centre).max()) for block in blocks)
+        return centre, scale if scale > 0.0 else 1.0
+
+    def _search(self, lifted: FloatArray, k: int, skip: Skip | None) -> tuple[FloatArray, IntArray]:
+        squared = np.empty((len(lifted), k))
+        positions = np.empty((len(lifted), k), dtype=np.int64)
+        rows: IntArray = np.arange(len(lifted))
+        for precision in (np.float32, np.float64):
+            own_skip = skip and skip.part(rows)
+            squared[rows], positions[rows], sure = self._by_product(lifted[rows], k, own_skip, precision)
+            rows = rows[~sure]
+            if len(rows) == 0:
+                return squared, positions
+        for row in rows:
+            squared[row], positions[row] = self._directly(lifted[row], k, skip and skip.part(slice(row, row + 1)))
+        return squared, positions
+
+    def _by_product(
+        self, lifted: FloatArray, k: int, skip: Skip | None, precision: type[np.float32] | type[np.float64]
+    ) -> tuple[FloatArray, IntArray, BoolArray]:
+        """Squared distances and positions ``(n, k)``, and ``(n,)`` whether no nearer row can have been missed."""
+        count = min(k + _SPARE, len(self.bank))
+        with np.errstate(over="ignore"):
+            framed = (lifted - self._centre) / self._scale
+            length2 = (framed * framed).sum(axis=1)
+            candidates, last = self._candidates(framed.astype(precision), count, skip)
+            squared = self._exact(lifted, candidates, skip)
+            order = np.lexsort((candidates, squared), axis=-1)[:, :k]
+            squared = np.take_along_axis(squared, order, axis=1)
+            farthest = (np.sqrt(squared[:, -1]) / self._scale) ** 2
+            # A nearer row than the farthest one found is at most this long.
+            longest = 2.0 * np.sqrt(length2) + np.sqrt(farthest)
+            error = (8.0 + 4.0 * math.sqrt(self._width)) * np.finfo(precision).eps / 2.0 * longest**2
+        # Skipped candidates are at infinity (and their distance NaN), which makes a row sure.
+        missed = last + length2 <= farthest + error
+        tied = (precision is np.float64) & (error <= _NEGLIGIBLE * farthest)
+        usable = (length2 < _LONGEST[precision]) | (count == len(self.bank))
+        sure = usable & (~missed | tied | (farthest == 0.0) | (count == len(self.bank)))
+        return squared, np.take_along_axis(candidates, order, axis=1), sure
+
+    def _candidates(self, framed: npt.NDArray[Any], count: int, skip: Skip | None) -> tuple[IntArray, FloatArray]:
+        """Positions ``(n, count)`` of the rows of least ``|y|^2 - 2 x.y``, and its largest value ``(n,)`` there."""
+        n, m = len(framed), len(self.bank)
+        queries = torch.from_numpy(framed)
+        own = None if skip is None else torch.from_numpy(np.ascontiguousarray(skip.queries))
+        best, found = queries.new_empty(n, 0), torch.empty(n, 0, dtype=torch.int64)
+        step = max(int((self._numbers / 2 - n * self._width) / (n + self._width)), count)
+        for start in range(0, m, step):
+            bank, length2 = self._framed_bank(slice(start, start + step), queries.dtype)
+            product = torch.addmm(length2, queries, bank.T, alpha=-2.0)
+            if skip is not None and own is not None:
+                others = torch.from_numpy(skip.bank[start : start + step].copy())
+                product.masked_fill_(own[:, None] == others, torch.inf)
+            values, places = product.topk(min(count, len(bank)), dim=1, largest=False, sorted=False)
+            best, found = torch.cat([best, values], dim=1), torch.cat([found, places + start], dim=1)
+            if best.shape[1] > count:
+                best, kept = best.topk(count, dim=1, largest=False, sorted=False)
+                found = found.gather(1, kept)
+        return found.numpy(), best.amax(dim=1).numpy().astype(np.float64)
+
+    def _framed_bank(self, part: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Rows of the bank in its frame ``(b, width)`` and their squared lengths ``(b,)``."""
+        keep = dtype is torch.float32 and self.bank.shape[0] * self._width <= 2 * self._numbers
+        if keep and self._kept is not None:
+            return self._kept[0][part], self._kept[1][part]
+        rows = self.bank if keep else self.bank[part]
+        framed = torch.from_numpy((self._lift(rows) - self._centre) / self._scale).to(dtype)
+        length2 = framed.square().sum(dim=1)
+        if not keep:
+            return framed, length2
+        self._kept = framed, length2
+        return framed[part], length2[part]
+
+    def _exact(self, lifted: FloatArray, positions: IntArray, skip: Skip | None) -> FloatArray:
+        """Squared distances ``(n, count)`` to the rows at `positions`; NaN for those to be skipped."""
+        squared = np.empty(positions.shape)
+        step = max(self._numbers // (2 * positions.shape[1] * self._width), 1)
+        for start in range(0, len(lifted), step):
+            part = slice(start, start + step)
+            difference = self._lift(self.bank[positions[part]]) - lifted[part, None]
+            squared[part] = (difference * difference).sum(axis=-1)
+        if skip is not None:
+            squared[skip.queries[:, None] == skip.bank[positions]] = np.nan
+        return squared
+
+    def _directly(self, row: FloatArray, k: int, skip: Skip | None) -> tuple[FloatArray, IntArray]:
+        """Squared distances and positions ``(k,)`` for one row, from direct differences to the whole bank."""
+        step = max(self._numbers // (2 * self._width), 1)
+        squared = np.empty(len(self.bank))
+        with np.errstate(over="ignore"):
+            for start in range(0, len(self.bank), step):
+                difference = self._lift(self.bank[start : start + step]) - row
+                squared[start : start + step] = (difference * difference).sum(axis=-1)
+        if skip is not None:
+            squared[skip.bank == skip.queries] = np.nan
+        order = np.argsort(squared, kind="stable")[:k]
+        return squared[order], order

@@ -1,0 +1,151 @@
+"""Write results: files appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unalike.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RESULT_SUFFIXES = (".csv", ".jsonl", ".parquet")
+
+
+def writable(path: str | Path) -> Path:
+    """The path, when a file could be written there; to be asked before a long computation.
+
+    Raises
+    ------
+    InvalidParameter
+        When its folder does not exist, or `path` is itself a folder.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise InvalidParameter(f"`output` must lie in an existing folder; got {str(path)!r}. Make the folder first.")
+    if target.is_dir():
+        raise InvalidParameter(f"`output` must be a file; got the folder {str(path)!r}. Name a file in it.")
+    return target
+
+
+def result_path(path: str | Path) -> Path:
+    """As `writable`, for a file of rows.
+
+    Raises
+    ------
+    InvalidParameter
+        As `writable`; or when the name ends in none of `RESULT_SUFFIXES`.
+    """
+    if Path(path).suffix.lower() not in RESULT_SUFFIXES:
+        raise InvalidParameter(f"`output` must end in one of {list(RESULT_SUFFIXES)}; got {str(path)!r}.")
+    return writable(path)
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """A file that takes the place of `path` when the block ends well, and is removed when it does not.
+
+    It lies beside `path`, so that the replacement is one atomic step; a reader sees the old file or the new
+    one. A link is followed.
+
+    Yields
+    ------
+    Path
+        To be written inside the block.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_rows(columns: Mapping[str, npt.ArrayLike], path: str | Path) -> None:
+    """Columns of one length as CSV, JSON Lines or Parquet, by the ending of `path`.
+
+    Parameters
+    ----------
+    columns : mapping of str to array
+        ``(n,)`` each. NaN is written as missing: an empty cell, or null. Floating-point numbers read back equal.
+    path : str or Path
+        Ends in one of `RESULT_SUFFIXES`; an existing file is replaced.
+
+    Raises
+    ------
+    InvalidParameter
+        When `path` has another ending or its folder does not exist.
+    """
+    target = result_path(path)
+    table = _arrow(columns)
+    write = {".csv": _write_csv, ".jsonl": _write_jsonl, ".parquet": _write_parquet}[target.suffix.lower()]
+    with whole_file(target) as temporary:
+        write(table, temporary)
+
+
+def write_json(value: Any, path: str | Path) -> None:
+    """A value as indented JSON; numpy numbers become plain ones, and what is not finite becomes null."""
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    with whole_file(writable(path)) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def _arrow(columns: Mapping[str, npt.ArrayLike]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table({name: _arrow_column(np.asarray(values)) for name, values in columns.items()})
+
+
+def _arrow_column(values: npt.NDArray[Any]) -> pa.Array:
+    import pyarrow as pa
+
+    if values.dtype.kind in "biuM":
+        return pa.array(values)
+    if values.dtype.kind == "f":
+        return pa.array(values, mask=np.isnan(values))
+    # File names are bytes on some systems and need not be valid text; labels of an index can be of any kind.
+    return pa.array([str(value).encode("utf-8", "backslashreplace").decode() for value in values.tolist()])
+
+
+def _write_csv(table: pa.Table, path: Path) -> None:
+    import pyarrow.csv
+
+    pyarrow.csv.write_csv(table, path)
+
+
+def _write_parquet(table: pa.Table, path: Path) -> None:
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(table, path)
+
+
+def _write_jsonl(table: pa.Table, path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as lines:
+        for batch in table.to_batches(max_chunksize=10_000):
+            for row in batch.to_pylist():
+                lines.write(json.dumps(_plain(row), ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, (str, int, bool, type(None))) else str(value)
