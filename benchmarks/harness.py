@@ -31,6 +31,7 @@ from unalike.types import FloatArray, IntArray
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _PRELOAD = ("sklearn.metrics", "sklearn.neighbors", "sklearn.preprocessing", "threadpoolctl")
+_SECONDS_TO_END = 10.0
 _MAXRSS_PER_MB = 2**20 if sys.platform == "darwin" else 2**10
 
 
@@ -229,6 +230,8 @@ def _in_own_process(
     except EOFError:
         process.join()
         raise JobFailed(f"its process ended with exit code {process.exitcode} (-9: killed, often for memory)") from None
+    else:
+        process.join(_SECONDS_TO_END)
     finally:
         process.kill()
         process.join()
@@ -239,6 +242,7 @@ def _in_own_process(
 
 
 def _work(job: Job, threads: int, sender: Connection) -> None:
+    gc.freeze()  # a collection would touch, and so copy, every object shared with the server: time and memory
     threading.Thread(target=_end_with_parent, daemon=True).start()
     use_threads(threads)
     seed_globals(job.seed)

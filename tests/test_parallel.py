@@ -18,7 +18,7 @@ from unalike.seeding import RowGenerator, isolated
 from unalike.types import Batch
 
 RANKS, ROWS, COLUMNS = 2, 10, 3
-PATIENCE = 60.0
+PATIENCE = 180.0  # seconds; idle machines take 8, busy ones five times that
 
 
 class Encoder(nn.Module):

@@ -125,7 +125,7 @@ def fit_branch(
     sample = train_parts.load(_evenly(train_parts.n))
     encoder = build_encoder(branch.encoder, modality.schema, derive(seed, "encoder"))
     if hasattr(encoder, "prepare"):
-        encoder.prepare(sample)
+        encoder.prepare(sample)  # type: ignore[operator]
     exact = bool(getattr(modality, "exact", False))
     if branch.objective is None:
         judge = _judge(encoder, branch, train_parts, reference_parts, device, exact)

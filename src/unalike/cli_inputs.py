@@ -81,6 +81,12 @@ def read_values(data: Collection, path: Path, source: str, option: str) -> Value
     return values
 
 
+def left_out(data: Collection, ignore: Sequence[str] | None, groups: str | None) -> list[str]:
+    """Columns that are no data: those that the user named, and the one that holds the groups."""
+    is_column = groups is not None and groups in getattr(data, "column_names", ())
+    return [*(ignore or ()), *([groups] if groups is not None and is_column else [])]
+
+
 def read_labelled(
     path: Path, labels: str | None, *, key: str | None, normal: Sequence[str], anomaly: Sequence[str]
 ) -> tuple[Collection, IntArray]:
@@ -128,7 +134,7 @@ def _flags(values: Values, normal: Sequence[str], anomaly: Sequence[str]) -> Int
         if values.dtype.kind in "biuf" and np.isin(values, (0, 1)).all():
             return values.astype(np.int64)
         raise InvalidInput(
-            f"Labels must be 0 for normal and 1 for an anomaly; got {_some(values)}. Say which are normal with --normal."
+            f"Labels must be 0 for normal and 1 for an anomaly; got {_some(values)}. Name the normal ones by --normal."
         )
     texts = values.astype(str)
     is_normal = np.isin(texts, normal) if normal else ~np.isin(texts, anomaly)

@@ -77,21 +77,24 @@ def split(
         Sortable. The earliest block trains and the latest calibrates.
     gap : int
         With `time`: how many samples between two blocks are left out, so that neighbours are not on
-        both sides.
+        both sides; 0 or more.
 
     Raises
     ------
     InvalidParameter
-        Shares out of range, or both `groups` and `time`.
+        Shares or `gap` out of range, or both `groups` and `time`.
     InvalidInput
-        `groups` or `time` of another length than `n`; too few samples or groups to leave one to train on.
+        `groups` or `time` of another length than `n`, with missing values or not sortable; too few samples or
+        groups to leave one to train on.
     """
     _check_shares(reference, calibration)
     if groups is not None and time is not None:
         raise InvalidParameter("`groups` and `time` must not both be given; got both. Name the one that matters more.")
+    if gap < 0:
+        raise InvalidParameter(f"`gap` must be 0 or more; got {gap}.")
     sizes = [min(round(n * share), largest) for share in (reference, calibration)]
     if time is not None:
-        return _split_time(_column(time, n, "time"), sizes, gap)
+        return _split_time(_codes(time, n, "time"), sizes, gap)
     if groups is not None:
         return _split_groups(group_codes(groups, n), sizes, generator)
     if sum(sizes) >= n:
@@ -107,10 +110,9 @@ def group_codes(groups: Sequence[Any], n: int) -> IntArray:
     Raises
     ------
     InvalidInput
-        When `groups` has another length than `n`.
+        When `groups` has another length than `n`, a missing value, or values that cannot be compared.
     """
-    codes = np.unique(_column(groups, n, "groups"), return_inverse=True)[1]
-    return codes.astype(np.int64)
+    return _codes(groups, n, "groups")
 
 
 def _check_shares(reference: float, calibration: float) -> None:
@@ -124,11 +126,26 @@ def _check_shares(reference: float, calibration: float) -> None:
         )
 
 
-def _column(values: Sequence[Any], n: int, name: str) -> np.ndarray[Any, Any]:
+def _codes(values: Sequence[Any], n: int, name: str) -> IntArray:
+    """``(n,)``: the rank of each value among the distinct ones."""
     column = np.asarray(values)
     if column.ndim != 1 or len(column) != n:
         raise InvalidInput(f"`{name}` must have one value per sample, {n}; got shape {column.shape}.")
-    return column
+    missing = sum(map(_is_missing, column)) if column.dtype == object else int((column != column).sum())
+    if missing:
+        raise InvalidInput(f"`{name}` must have a value for every sample; got {missing} missing. Fill or drop them.")
+    try:
+        codes = np.unique(column, return_inverse=True)[1]
+    except TypeError as error:
+        raise InvalidInput(f"`{name}` must hold values of one sortable type; got a mixture: {error}.") from error
+    return codes.astype(np.int64)
+
+
+def _is_missing(value: Any) -> bool:
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # pandas.NA cannot tell whether it equals itself
+        return True
 
 
 def _split_groups(codes: IntArray, sizes: list[int], generator: np.random.Generator) -> Split:
@@ -152,7 +169,7 @@ def _split_groups(codes: IntArray, sizes: list[int], generator: np.random.Genera
     return Split(train, reference, calibration)
 
 
-def _split_time(time: np.ndarray[Any, Any], sizes: list[int], gap: int) -> Split:
+def _split_time(time: IntArray, sizes: list[int], gap: int) -> Split:
     order = np.argsort(time, kind="stable")
     blocks: list[IntArray] = []
     end = len(order)

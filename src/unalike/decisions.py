@@ -8,7 +8,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from unalike.errors import InvalidParameter, MissingExtra
 from unalike.types import BoolArray, FloatArray
+
+_BACKENDS = ("pandas", "polars", "pyarrow")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,8 +43,10 @@ class Decisions:
     false_alarm_rate: float | None
 
     def __post_init__(self) -> None:
-        for values in (self.ids, self.scores, self.p_values, self.is_anomaly):
+        for name in ("ids", "scores", "p_values", "is_anomaly"):
+            values = getattr(self, name).view()  # a view, so that the caller's own array stays writeable
             values.setflags(write=False)
+            object.__setattr__(self, name, values)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -63,12 +68,25 @@ class Decisions:
         ----------
         backend : {"pandas", "polars", "pyarrow"}
             Which library makes it; it must be installed.
+
+        Raises
+        ------
+        InvalidParameter
+            When `backend` is none of these.
+        MissingExtra
+            When that library is not installed.
         """
         import narwhals as nw
 
-        return nw.from_dict(
-            {name: np.array(column) for name, column in self.to_dict().items()}, backend=backend
-        ).to_native()
+        if backend not in _BACKENDS:
+            raise InvalidParameter(f"`backend` must be one of {list(_BACKENDS)}; got {backend!r}.")
+        columns = {name: np.array(column) for name, column in self.to_dict().items()}
+        try:
+            return nw.from_dict(columns, backend=backend).to_native()
+        except ImportError as error:
+            raise MissingExtra(
+                f"A {backend} frame needs {backend}. Install it, or use to_frame('pyarrow'), which is always there."
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

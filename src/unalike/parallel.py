@@ -6,6 +6,8 @@ back to the process that made each embedding, or the loss differs from the one o
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -26,11 +28,26 @@ def gather(values: Tensor) -> Tensor:
 
     Every process must bring the same ``n``.
     """
-    if not _is_distributed() or world_size() == 1:
+    if world_size() == 1:
         return values
-    from torch.distributed.nn.functional import all_gather
+    gathered: Tensor = _Gather.apply(values)
+    return gathered
 
-    return torch.cat(tuple(all_gather(values)))  # type: ignore[no-untyped-call]
+
+class _Gather(torch.autograd.Function):
+    """torch's own `all_gather` with gradient is deprecated from 2.15 on; its successor is private."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        parts = [torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(world_size())]
+        dist.all_gather(parts, values.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total.chunk(world_size())[rank()]
 
 
 def _is_distributed() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -59,6 +60,8 @@ def image_paths(folder: str | Path) -> list[Path]:
 def read_table(path: str | Path) -> pa.Table:
     """A CSV or Parquet file as an Arrow table.
 
+    In a CSV file an empty cell, NA, NaN or null is missing, in columns of text too; a quoted one is a text.
+
     Raises
     ------
     InvalidInput
@@ -74,7 +77,8 @@ def read_table(path: str | Path) -> pa.Table:
         raise InvalidInput(f"A table must be a file in {sorted(TABLE_SUFFIXES)}; got {str(path)!r}.")
     try:
         if suffix == ".csv":
-            return pyarrow.csv.read_csv(file)
+            nulls = pyarrow.csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=False)
+            return pyarrow.csv.read_csv(file, convert_options=nulls)
         return pyarrow.parquet.read_table(file)
     except (pa.ArrowException, OSError) as error:
         raise InvalidInput(f"{str(path)!r} must be a readable {suffix[1:]} file; got an error: {error}.") from error
@@ -90,7 +94,10 @@ def read_npz(path: str | Path, key: str | None = None) -> npt.NDArray[Any]:
     """
     file = existing(path)
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as opened:  # numpy would leave a broken file open
+            arrays = np.load(opened, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise InvalidInput(f"{str(path)!r} must be an NPZ file; got an NPY file. Save it with numpy.savez.")
             names = list(arrays.files)
             name = key or ("X" if "X" in names else names[0] if len(names) == 1 else None)
             if name is None or name not in names:
@@ -98,5 +105,5 @@ def read_npz(path: str | Path, key: str | None = None) -> npt.NDArray[Any]:
             return np.asarray(arrays[name])
     except InvalidInput:
         raise
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+    except (OSError, ValueError, EOFError, BadZipFile, zlib.error, NotImplementedError) as error:
         raise InvalidInput(f"{str(path)!r} must be a readable NPZ file of plain arrays; got: {error}.") from error

@@ -148,7 +148,10 @@ class RowGenerator:
         import torch
 
         unit = ((self._bits(shape) >> 40) & 0xFFFFFF).to(torch.float32) * 2.0**-24
-        return unit if (low, high) == (0.0, 1.0) else low + (high - low) * unit
+        if (low, high) == (0.0, 1.0):
+            return unit
+        # Rounding to float32 can reach `high`; an index made from it would then be out of range.
+        return (low + (high - low) * unit).clamp(max=float(np.nextafter(np.float32(high), np.float32(low))))
 
     def normal(self, *shape: int) -> Tensor:
         """``(n, *shape)`` float32, standard normal (Box-Muller)."""

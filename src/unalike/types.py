@@ -188,8 +188,11 @@ class Threshold(Protocol):
     bool; `false_alarm_rate_` is the rate in force, and None when the kind of threshold promises none.
     """
 
-    threshold_: float
-    false_alarm_rate_: float | None
+    @property
+    def threshold_(self) -> float: ...
+
+    @property
+    def false_alarm_rate_(self) -> float | None: ...
 
     def fit(self, calibration_scores: FloatArray) -> Threshold: ...
 

@@ -148,13 +148,13 @@ def test_the_seed_decides_what_is_built(make):
 
 def test_the_global_generators_are_left_alone(objective):
     encoder, batch = Encoder(), batch_of(rows(16))
-    before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())  # noqa: NPY002
+    before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())
     module = build_objective(objective, encoder, 0)
     if hasattr(module, "prepare"):
         module.prepare(rows(64))
     loss_of(module, batch).backward()
     assert torch.equal(before[0], torch.get_rng_state())
-    assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(before[1], np.random.get_state()[1])
     assert before[2] == random.getstate()
 
 

@@ -107,6 +107,16 @@ def test_shell_noise_is_log_uniform_in_units_of_the_distance_of_neighbours():
     assert noise.mean(dim=0).abs().max().item() < 0.1
 
 
+def test_copies_in_the_training_rows_do_not_shrink_the_noise():
+    sample = table(201).repeat(2, 1, 1)  # every nearest row is a copy, so the fifth nearest counts
+    data = table(1000, seed=1)
+    noise = (kinds(prepared(sample), data)[1] - data)[..., 0].double()
+    length = (noise / sample[..., 0].double().std(dim=0, correction=0)).norm(dim=1) / neighbor_distance(sample)
+    assert neighbor_distance(sample) > 0.06
+    assert 0.69 < length.min().item() < 0.75
+    assert 9.6 < length.max().item() < 10.01
+
+
 def test_shell_noise_survives_copies_and_single_rows():
     copies = table(1).repeat(50, 1, 1)
     for sample in (copies, copies[:1]):
@@ -178,7 +188,8 @@ def test_missing_cells():
     cells = {tuple(cell) for cell in sample.view(-1, 2).tolist()}
     assert {tuple(cell) for cell in shuffled[moved].tolist()} <= cells
     assert (shuffled[..., 1][moved] == 1).any()
-    assert not (box[:, 3, 0][~gone[:, 3]] == 0).any()  # what stands in a missing cell is not a seen code
+    for rows in (shell, box):  # what stands in a missing cell is not a seen code
+        assert not (rows[:, 3, 0][~gone[:, 3]] == 0).any()
 
 
 def test_what_stands_in_a_missing_cell_does_not_count():

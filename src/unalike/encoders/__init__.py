@@ -1,1 +1,34 @@
-"""Stage."""
+"""Encoders: what turns one sample into one embedding.
+
+Settings by name, from `NAMES`; `unalike.encoders.build.build_encoder` makes the network of any of them.
+A ``torch.nn.Module`` of the user's with an attribute `width` needs no settings.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from unalike.lookup import exported
+
+if TYPE_CHECKING:
+    from unalike.encoders.backbones import Timm
+    from unalike.encoders.convnet import ConvNet
+    from unalike.encoders.mlp import MLP, TableMLP
+    from unalike.encoders.raw import Raw, RawTable
+    from unalike.encoders.resnet import ResNet18
+
+NAMES = {
+    "convnet": "unalike.encoders.convnet:ConvNet",
+    "mlp": "unalike.encoders.mlp:MLP",
+    "raw": "unalike.encoders.raw:Raw",
+    "raw-table": "unalike.encoders.raw:RawTable",
+    "resnet18": "unalike.encoders.resnet:ResNet18",
+    "table-mlp": "unalike.encoders.mlp:TableMLP",
+    "timm": "unalike.encoders.backbones:Timm",
+}
+
+__all__ = ["MLP", "NAMES", "ConvNet", "Raw", "RawTable", "ResNet18", "TableMLP", "Timm"]
+
+
+def __getattr__(name: str) -> Any:
+    return exported(__name__, NAMES, name)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Layout = Literal["auto", "channels-last", "channels-first"]
 
 _LARGEST_SIDE = 128
+_PLAIN_MODES = ("L", "RGB", "F", "I", "I;16", "I;16L", "I;16B", "I;16N")
 _SEVERAL = 64
 
 
@@ -35,7 +36,8 @@ class Image:
 
     A folder, a list of paths, a list of arrays or PIL images, or an array ``(n, height, width)``,
     ``(n, height, width, channels)`` or ``(n, channels, height, width)``. 8-bit values are divided by 255 and
-    16-bit ones by 65,535; floating-point values are taken as they are.
+    16-bit ones by 65,535; any other numbers are taken as they are. Files and PIL images are turned upright by
+    their EXIF orientation; palettes become colours, and transparency is dropped.
 
     Parameters
     ----------
@@ -62,6 +64,8 @@ class Image:
             raise InvalidParameter(
                 f"`layout` must be 'auto', 'channels-last' or 'channels-first'; got {self.layout!r}."
             )
+        if self.size is not None and not (len(self.size) == 2 and min(self.size) >= 1):
+            raise InvalidParameter(f"`size` must be a height and a width of 1 or more; got {self.size!r}.")
 
     def check(self, X: Any) -> Collection:
         """List a folder; refuse what holds no images.
@@ -69,29 +73,31 @@ class Image:
         Raises
         ------
         InvalidInput
-            `X` is empty, of the wrong shape, not numeric or not finite.
+            `X` is empty, of the wrong shape, not numeric or not finite; an array has other channels than in `fit`.
         """
         if reading.is_path(X):
             X = reading.read_npz(X) if str(X).lower().endswith(".npz") else reading.image_paths(X)
         if isinstance(X, (list, tuple)):
             images: Collection = list(X)
         else:
-            images = _as_array(X, self.layout)
+            images = X if isinstance(X, _Checked) else _as_array(X, self.layout)
+            if hasattr(self, "channels_"):
+                self._check_channels(images.shape[1], "`X`")
         if count(images) == 0:
-            raise InvalidInput("`X` must hold at least one image; got none.")
+            raise InvalidInput("`X` must hold at least one image; got none. Give more.")
         return images
 
     def fit(self, X: Collection) -> Image:
         """Learn the number of channels and the size from training images."""
-        positions = np.unique(np.linspace(0, count(X) - 1, min(count(X), _SEVERAL)).round().astype(np.int64))
-        several = [_image(image, self.layout) for image in take(X, positions)]
-        channels = {image.shape[0] for image in several}
+        shapes = [X.shape[1:]] if isinstance(X, np.ndarray) else self._shapes(X)
+        channels = {shape[0] for shape in shapes}
         if len(channels) > 1:
             raise InvalidInput(
                 f"`X` must hold images with one number of channels; got {sorted(channels)}. Convert them."
             )
         self.channels_ = channels.pop()
-        self.size_ = self.size or _typical_size([image.shape[1:] for image in several])
+        height, width = self.size or _typical_size([shape[1:] for shape in shapes])
+        self.size_ = (int(height), int(width))
         return self
 
     @property
@@ -126,7 +132,7 @@ class Image:
 
     def view(self) -> View:
         """Crops, shifts and turns that fit the size and the channels."""
-        return standard_image_view(self.schema)
+        return standard_image_view(self.schema.shape)
 
     def branches(self) -> tuple[Branch, ...]:
         """A small network trained from scratch by SimCLR, and raw pixels."""
@@ -152,6 +158,10 @@ class Image:
         self.channels_ = int(state["channels"])
         self.size_ = (int(state["size"][0]), int(state["size"][1]))
 
+    def _shapes(self, images: Collection) -> list[tuple[int, ...]]:
+        positions = np.unique(np.linspace(0, len(images) - 1, min(len(images), _SEVERAL)).round().astype(np.int64))
+        return [_image(image, self.layout).shape for image in take(images, positions)]
+
     def _one(self, image: Any) -> Tensor:
         import torch
 
@@ -168,12 +178,13 @@ class Image:
             raise NotFitted("`Image` must be fitted first. Call `fit`.")
 
 
+class _Checked(np.ndarray[Any, Any]):
+    """``(n, channels, height, width)``: the type says that `check` has already put the channels first."""
+
+
 def _as_array(X: Any, layout: Layout) -> npt.NDArray[Any]:
     """``(n, channels, height, width)``."""
-    first = layout == "auto" and type(X).__module__.startswith("torch")
-    pixels = np.asarray(X)
-    if pixels.dtype.kind not in "uifb":
-        raise InvalidInput(f"`X` must hold numbers, paths or PIL images; got an array of {pixels.dtype}.")
+    pixels, first = _pixels(X, layout)
     if pixels.ndim == 3:
         pixels = pixels[:, None]
     elif pixels.ndim != 4:
@@ -183,8 +194,8 @@ def _as_array(X: Any, layout: Layout) -> npt.NDArray[Any]:
         )
     elif not first and _channels_last(pixels.shape[1:], layout):
         pixels = np.moveaxis(pixels, 3, 1)
-    _check_finite(pixels, "`X`")
-    return pixels
+    _check_values(pixels, "`X`")
+    return pixels.view(_Checked)
 
 
 def _image(image: Any, layout: Layout) -> npt.NDArray[Any]:
@@ -192,20 +203,28 @@ def _image(image: Any, layout: Layout) -> npt.NDArray[Any]:
     if reading.is_path(image):
         return _decoded(Path(image))
     if hasattr(image, "convert") and hasattr(image, "getbands"):
-        return _from_pil(image)
-    first = layout == "auto" and type(image).__module__.startswith("torch")
-    pixels = np.asarray(image)
+        return _from_pil(image, "An image")
+    pixels, first = _pixels(image, layout)
     if pixels.ndim == 2:
         pixels = pixels[None]
-    elif pixels.ndim != 3 or pixels.dtype.kind not in "uifb":
+    elif pixels.ndim != 3:
         raise InvalidInput(
             "An image must be a path, a PIL image or a numeric array of 2 or 3 axes; "
-            f"got {type(image).__name__} of shape {pixels.shape}."
+            f"got {type(image).__name__} of shape {pixels.shape}. Convert it."
         )
     elif not first and _channels_last(pixels.shape, layout):
         pixels = np.moveaxis(pixels, 2, 0)
-    _check_finite(pixels, "An image")
+    _check_values(pixels, "An image")
     return pixels
+
+
+def _pixels(X: Any, layout: Layout) -> tuple[npt.NDArray[Any], bool]:
+    """The numbers, and whether their type alone says that channels come first."""
+    is_torch = type(X).__module__.startswith("torch")
+    pixels = np.asarray(X.detach().cpu() if is_torch else X)
+    if pixels.dtype.kind not in "uifb":
+        raise InvalidInput(f"`X` must hold numbers, paths or PIL images; got an array of {pixels.dtype}. Convert it.")
+    return pixels, is_torch and layout == "auto"
 
 
 def _channels_last(shape: Sequence[int], layout: Layout) -> bool:
@@ -220,7 +239,9 @@ def _channels_last(shape: Sequence[int], layout: Layout) -> bool:
     return shape[-1] in usual
 
 
-def _check_finite(pixels: npt.NDArray[Any], what: str) -> None:
+def _check_values(pixels: npt.NDArray[Any], what: str) -> None:
+    if 0 in pixels.shape[-3:]:
+        raise InvalidInput(f"{what} must have pixels; got shape {pixels.shape}. Leave it out.")
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise InvalidInput(f"{what} must be finite; got NaN or infinity. Replace them, for example with 0.")
 
@@ -228,38 +249,66 @@ def _check_finite(pixels: npt.NDArray[Any], what: str) -> None:
 def _decoded(path: Path) -> npt.NDArray[Any]:
     try:
         from PIL import Image as Pillow
-        from PIL import ImageOps
     except ImportError as error:
         raise MissingExtra("Reading image files needs Pillow. Install 'unalike[image]'.") from error
+    what = repr(str(path))
     try:
         with Pillow.open(path) as opened:
-            opened.load()
-            return _from_pil(ImageOps.exif_transpose(opened))
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+            limit = Pillow.MAX_IMAGE_PIXELS
+            if limit is not None and opened.width * opened.height > limit:
+                raise Pillow.DecompressionBombError(f"{opened.width} x {opened.height} pixels")
+            return _from_pil(opened, what)
+    except InvalidInput:
+        raise
+    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
         raise InvalidInput(
-            f"{str(path)!r} must be a readable image; got an error: {error}. Mend or remove it."
+            f"{what} must not be larger than Pillow trusts, {Pillow.MAX_IMAGE_PIXELS} pixels; got: {error}. Make it "
+            "smaller or, where you trust it, raise PIL.Image.MAX_IMAGE_PIXELS."
         ) from error
+    except Exception as error:
+        raise _unreadable(what, error) from error
 
 
-def _from_pil(image: Any) -> npt.NDArray[Any]:
-    if image.mode in ("1", "P", "CMYK", "YCbCr", "LAB", "HSV", "PA", "RGBX"):
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    elif image.mode == "LA":
-        image = image.convert("L")
-    elif image.mode in ("RGBA", "RGBa", "La"):
-        image = image.convert("RGB")
-    pixels = np.asarray(image)
-    if image.mode == "I":
-        pixels = pixels.astype(np.uint16)
-    return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+def _from_pil(image: Any, what: str) -> npt.NDArray[Any]:
+    from PIL import ImageOps
+
+    try:
+        image = ImageOps.exif_transpose(image)
+        if image.mode in ("1", "LA"):
+            image = image.convert("L")
+        elif image.mode == "P" and "transparency" in image.info:
+            image = image.convert("RGBA").convert("RGB")
+        elif image.mode not in _PLAIN_MODES:
+            image = image.convert("RGB")
+        pixels = np.asarray(image)
+    except Exception as error:
+        raise _unreadable(what, error) from error
+    if image.mode.startswith("I"):
+        pixels = _as_uint16(pixels, what)
+    pixels = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+    _check_values(pixels, what)
+    return pixels
+
+
+def _unreadable(what: str, error: Exception) -> InvalidInput:
+    """Broken files make Pillow's decoders raise nearly anything: OSError, SyntaxError, struct.error, zlib.error…"""
+    return InvalidInput(f"{what} must be a readable image; got an error: {error}. Mend or remove it.")
+
+
+def _as_uint16(pixels: npt.NDArray[Any], what: str) -> npt.NDArray[np.uint16]:
+    if pixels.min(initial=0) < 0 or pixels.max(initial=0) > 65535:
+        raise InvalidInput(
+            f"{what} must have at most 16 bits per pixel; got values from {pixels.min()} to {pixels.max()}. "
+            "Scale it, or give floating-point arrays."
+        )
+    return pixels.astype(np.uint16)
 
 
 def _scaled(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    if pixels.dtype == np.uint8:
-        return np.ascontiguousarray(pixels, dtype=np.float32) / np.float32(255)
-    if pixels.dtype == np.uint16:
-        return np.ascontiguousarray(pixels, dtype=np.float32) / np.float32(65535)
-    return np.ascontiguousarray(pixels, dtype=np.float32)
+    values = np.array(pixels, dtype=np.float32, order="C")
+    if pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2:
+        values /= np.float32(255 if pixels.dtype.itemsize == 1 else 65535)
+    return values
 
 
 def _typical_size(sizes: Sequence[tuple[int, ...]]) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from unalike import reading
 from unalike.data import count
 from unalike.encoders.mlp import TableMLP
 from unalike.encoders.raw import RawTable
-from unalike.errors import InvalidInput, NotFitted
+from unalike.errors import InvalidInput, InvalidParameter, NotFitted
 from unalike.objectives.synthetic import SyntheticContrast
 from unalike.scorers.neighbors import KNN
 from unalike.types import Branch, Collection, FloatArray, IntArray, Schema, Training, View
@@ -37,7 +37,7 @@ class Table:
     Parameters
     ----------
     ignore : sequence of str
-        Columns that are left out.
+        Columns that are left out. Training data must have them; later data need not.
     id : str, optional
         Column that names the rows in the results; it is left out of the data.
 
@@ -57,23 +57,27 @@ class Table:
     name = "table"
     exact = True
 
+    def __post_init__(self) -> None:
+        if isinstance(self.ignore, str):
+            raise InvalidParameter(f"`ignore` must be a sequence of names; got {self.ignore!r}. Use [{self.ignore!r}].")
+
     def check(self, X: Any) -> Collection:
         """Read a file; refuse what is no table, and columns that differ from those of `fit`.
 
         Raises
         ------
         InvalidInput
-            `X` is empty, of the wrong shape, infinite, of an unusable column type, or misses columns.
+            `X` is empty, of the wrong shape, infinite, of an unusable column type, or misses columns; a column
+            holds categories where `fit` saw numbers, or the other way round.
         """
         if reading.is_path(X):
             X = reading.read_npz(X) if str(X).lower().endswith(".npz") else reading.read_table(X)
-        X = _as_frame(X) if _is_frame(X) else _as_array(X)
+        X = self._as_frame(X) if _is_frame(X) else self._as_array(X)
         if count(X) == 0:
             raise InvalidInput(
                 f"`X` must have at least one row. Found array with 0 sample(s) (shape={X.shape}) "
                 "while a minimum of 1 is required."
             )
-        self._check_columns(X)
         return X
 
     def fit(self, X: Collection) -> Table:
@@ -85,7 +89,9 @@ class Table:
         observed = ~np.isnan(raw)
         numeric = np.array([not levels for levels in self.levels_])
         seen = np.maximum(observed.sum(axis=0), 1)
-        center = np.where(observed, raw, 0.0).sum(axis=0) / seen
+        # Sums run over the distance to one observed cell: exactly 0 in a constant column, however long it is.
+        origin = np.nan_to_num(raw[observed.argmax(axis=0), np.arange(raw.shape[1])])
+        center = origin + np.where(observed, raw - origin, 0.0).sum(axis=0) / seen
         deviation = np.where(observed, raw - center, 0.0)
         scale = np.sqrt((deviation**2).sum(axis=0) / seen)
         constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(center)
@@ -122,7 +128,7 @@ class Table:
         if isinstance(X, np.ndarray):
             return np.arange(len(X))
         if self.id is not None:
-            return np.asarray(nw.from_native(X, eager_only=True)[self.id].to_list())
+            return np.asarray(nw.from_native(X, eager_only=True).get_column(self.id).to_list())
         index = getattr(X, "index", None)
         return np.arange(count(X)) if index is None else np.asarray(index)
 
@@ -163,25 +169,57 @@ class Table:
         left_out = {*self.ignore, self.id}
         return [name for name in nw.from_native(X, eager_only=True).columns if name not in left_out]
 
-    def _check_columns(self, X: Collection) -> None:
-        if not hasattr(self, "columns_"):
-            return
-        if isinstance(X, np.ndarray):
-            if X.shape[1] != len(self.columns_):
+    def _as_array(self, X: Any) -> npt.NDArray[Any]:
+        from sklearn.utils import check_array
+
+        if self.ignore or self.id is not None:
+            raise InvalidInput("`X` must have named columns for `ignore` and `id`; got an array. Give a DataFrame.")
+        try:
+            array = np.asarray(check_array(X, dtype="numeric", ensure_all_finite="allow-nan", ensure_min_samples=0))
+        except ValueError as error:
+            raise InvalidInput(str(error)) from error
+        if hasattr(self, "columns_"):
+            self._check_width(array.shape[1])
+            if any(self.levels_):
+                raise InvalidInput("`X` must be a DataFrame, as in `fit`, to name its categories; got an array.")
+        return array
+
+    def _as_frame(self, X: Any) -> Any:
+        frame = _eager(X)
+        self._check_names(frame.columns)
+        fitted = hasattr(self, "columns_")
+        names = self.columns_ if fitted and self.named_ else self._names(X)
+        for position, name in enumerate(names):
+            kind = _kind(frame.get_column(name))
+            if fitted and kind not in ("nothing", "categories" if self.levels_[position] else "numbers"):
                 raise InvalidInput(
-                    f"X has {X.shape[1]} features, but Detector is expecting {len(self.columns_)} features as input."
+                    f"Column {name!r} must hold {'numbers' if kind == 'categories' else 'categories'}, as in `fit`; "
+                    f"got {frame.get_column(name).dtype}. Convert it."
                 )
-            return
-        if not self.named_:
-            if len(self._names(X)) != len(self.columns_):
-                raise InvalidInput(
-                    f"X has {len(self._names(X))} features, but Detector is expecting {len(self.columns_)} "
-                    "features as input."
-                )
-            return
-        lacking = [name for name in self.columns_ if name not in self._names(X)]
-        if lacking:
-            raise InvalidInput(f"`X` must have the columns of `fit`; got none called {lacking}. Add them.")
+        return X
+
+    def _check_names(self, found: Sequence[Any]) -> None:
+        fitted = hasattr(self, "columns_")
+        named = [*([] if fitted else self.ignore), *([] if self.id is None else [self.id])]
+        if any(name not in found for name in named):
+            raise InvalidInput(f"`X` must have the columns that `ignore` and `id` name, {named}; got {list(found)}.")
+        used = [name for name in found if name not in (*self.ignore, self.id)]
+        if fitted and not self.named_:
+            self._check_width(len(used))
+        elif fitted:
+            lacking = [name for name in self.columns_ if name not in used]
+            if lacking:
+                raise InvalidInput(f"`X` must have the columns of `fit`; got none called {lacking}. Add them.")
+        elif not used:
+            raise InvalidInput("`X` must have at least one column to learn from; got none. Give more, or ignore fewer.")
+        elif not all(isinstance(name, (str, int)) for name in used):
+            raise InvalidInput(f"The columns of `X` must have texts or integers as names; got {used}. Rename them.")
+
+    def _check_width(self, columns: int) -> None:
+        if columns != len(self.columns_):  # scikit-learn's words: its check_estimator looks for them
+            raise InvalidInput(
+                f"X has {columns} features, but Detector is expecting {len(self.columns_)} features as input."
+            )
 
     def _values(self, X: Collection) -> FloatArray:
         """``(n, columns)`` float64: numbers, or codes of categories; NaN where missing."""
@@ -189,7 +227,7 @@ class Table:
             return X.astype(np.float64)
         frame = nw.from_native(X, eager_only=True)
         names = self.columns_ if self.named_ else self._names(X)
-        columns = [_numbers(frame[name], levels) for name, levels in zip(names, self.levels_, strict=True)]
+        columns = [_numbers(frame.get_column(name), levels) for name, levels in zip(names, self.levels_, strict=True)]
         return np.stack(columns, axis=1)
 
 
@@ -202,44 +240,58 @@ def _is_frame(X: Any) -> bool:
     return hasattr(X, "columns") or hasattr(X, "column_names")
 
 
-def _as_array(X: Any) -> npt.NDArray[Any]:
-    from sklearn.utils import check_array
-
+def _eager(X: Any) -> Any:
     try:
-        return np.asarray(check_array(X, dtype="numeric", ensure_all_finite="allow-nan", ensure_min_samples=0))
-    except TypeError:
-        raise
-    except ValueError as error:
-        raise InvalidInput(str(error)) from error
+        return nw.from_native(X, eager_only=True)
+    except Exception as error:
+        raise InvalidInput(
+            "`X` must be an array or a DataFrame in memory (pandas, polars, Arrow table…) whose columns have different "
+            f"names; got {type(X).__name__}: {error}. Collect or convert it."
+        ) from error
 
 
-def _as_frame(X: Any) -> Any:
-    frame = nw.from_native(X, eager_only=True)
-    for column in frame.iter_columns():
-        kind = column.dtype
-        if not (kind.is_numeric() or _is_category(kind) or kind == nw.Boolean):
-            raise InvalidInput(
-                f"Column {column.name!r} must hold numbers, booleans or categories; got {kind}. "
-                "Split a date into numbers such as hour and weekday, or leave the column out with ignore=."
-            )
-        if kind.is_float() and np.isinf(column.to_numpy().astype(np.float64)).any():
+def _kind(column: Any) -> str:
+    """What `column` holds: ``"numbers"``, ``"categories"`` or, missing everywhere, ``"nothing"``.
+
+    Raises
+    ------
+    InvalidInput
+        When it holds anything else, or infinity.
+    """
+    if column.is_null().all():
+        return "nothing"
+    kind = column.dtype
+    if kind.is_numeric() or kind == nw.Boolean or _holds(column, (bool, int, float, np.number, np.bool_)):
+        numbers = _floats(column)
+        if np.isinf(numbers).any():
             raise InvalidInput(
                 f"Column {column.name!r} must be finite or missing; got infinity. Clip it or set it null."
             )
-    return X
+        return "nothing" if np.isnan(numbers).all() else "numbers"
+    if _is_text(kind) or _holds(column, (str, bool, int, float, np.number, np.bool_)):
+        return "categories"
+    raise InvalidInput(
+        f"Column {column.name!r} must hold numbers, booleans or categories; got {kind}. "
+        "Split a date into numbers such as hour and weekday, or leave the column out with ignore=."
+    )
 
 
-def _is_category(kind: Any) -> bool:
-    return kind in (nw.String, nw.Categorical, nw.Enum, nw.Object) or isinstance(kind, nw.Enum)
+def _is_text(kind: Any) -> bool:
+    return kind in (nw.String, nw.Categorical) or isinstance(kind, nw.Enum)
+
+
+def _holds(column: Any, types: tuple[type, ...]) -> bool:
+    """Whether a column of Python objects, as pandas makes of booleans with missing ones, holds only `types`."""
+    return column.dtype == nw.Object and all(isinstance(value, types) for value in column.drop_nulls().to_list())
 
 
 def _levels(X: Collection, name: str) -> list[str]:
     if isinstance(X, np.ndarray):
         return []
-    column = nw.from_native(X, eager_only=True)[name]
-    if not _is_category(column.dtype):
+    column = nw.from_native(X, eager_only=True).get_column(name)
+    if not _is_text(column.dtype) and _kind(column) != "categories":
         return []
-    levels = sorted({str(value) for value in column.to_list() if not _is_null(value)})
+    levels = sorted({str(value) for value in column.drop_nulls().to_list()})
     if len(levels) > max(_FREE_TEXT_LEVELS, len(column) // 2):
         raise InvalidInput(
             f"Column {name!r} must be a category; got {len(levels)} different texts in {len(column)} rows. "
@@ -248,17 +300,22 @@ def _levels(X: Collection, name: str) -> list[str]:
     return levels or [""]
 
 
-def _is_null(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and np.isnan(value))
-
-
 def _numbers(column: Any, levels: list[str]) -> FloatArray:
     if not levels:
-        try:
-            return np.asarray(column.cast(nw.Float64).fill_null(np.nan).to_numpy(), dtype=np.float64)
-        except Exception as error:
-            raise InvalidInput(
-                f"Column {column.name!r} must hold numbers, as in `fit`; got {column.dtype}: {error}."
-            ) from error
+        return _floats(column)
+    if _kind(column) == "nothing":
+        return np.full(len(column), np.nan)
     code = {level: position for position, level in enumerate(levels, start=1)}
-    return np.array([np.nan if _is_null(value) else code.get(str(value), 0) for value in column.to_list()], dtype=float)
+    values, missing = column.to_list(), column.is_null().to_list()
+    return np.array([np.nan if gone else code.get(str(v), 0) for v, gone in zip(values, missing, strict=True)])
+
+
+def _floats(column: Any) -> FloatArray:
+    if column.is_null().all():  # of any type: dates cannot be cast
+        return np.full(len(column), np.nan)
+    try:
+        return np.asarray(column.cast(nw.Float64).fill_null(np.nan).to_numpy(), dtype=np.float64)
+    except Exception as error:
+        raise InvalidInput(
+            f"Column {column.name!r} must hold numbers, as in `fit`; got {column.dtype}: {error}. Convert it."
+        ) from error

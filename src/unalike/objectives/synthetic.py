@@ -200,8 +200,7 @@ class SyntheticContrastObjective(nn.Module):
     def _box(self, data: Tensor, generator: RowGenerator) -> Tensor:
         draw = generator.uniform(data.shape[1])  # (n, columns)
         number = self.low + draw * (self.high - self.low)
-        # Rounding can lift draw * count to count itself.
-        position = (draw * self.code_counts).long().minimum(self.code_counts - 1).clamp_min(0)
+        position = (draw * self.code_counts).long()  # (n, columns)
         code = self.codes[torch.arange(data.shape[1], device=data.device), position]  # (n, columns)
         drawn = torch.where(self.numeric, number, code)
         known = (data[..., 1] == 0) & (self.numeric | (self.code_counts > 0))

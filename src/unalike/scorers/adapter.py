@@ -58,7 +58,7 @@ class Outlier:
         rows = checked(embeddings)
         self.detector_ = clone(self.detector, safe=False)
         with isolated(derive(self.seed, "outlier")):
-            self.detector_.fit(rows)
+            self.detector_.fit(_double(rows))
         self._width = rows.shape[1]
         self.reference_scores_: FloatArray = reference_scores(self, rows, reference, groups)
         return self
@@ -69,7 +69,7 @@ class Outlier:
         rows = checked(embeddings, width=self._width, empty=True)
         if len(rows) == 0:
             return np.zeros(0)
-        scores = np.asarray(self._raw(rows), dtype=np.float64)
+        scores = np.asarray(self._raw(_double(rows)), dtype=np.float64)
         if scores.shape != (len(rows),) or not np.isfinite(scores).all():
             raise InvalidInput(
                 f"`detector` must give one finite score per row; {type(self.detector).__name__} gave shape "
@@ -93,6 +93,11 @@ class Outlier:
 
     def restore(self, state: dict[str, Any]) -> NoReturn:
         raise CannotLoad(f"Outlier({type(self.detector).__name__}) is not stored in model files; give it to `load`.")
+
+
+def _double(rows: FloatArray) -> FloatArray:
+    """Some libraries compute in the precision of their input, and in single a row scores otherwise in a batch."""
+    return rows.astype(np.float64, copy=False)
 
 
 def is_outlier_detector(value: Any) -> bool:

@@ -90,8 +90,9 @@ class Search:
         """
         squared = np.empty((len(queries), k))
         positions = np.empty((len(queries), k), dtype=np.int64)
-        # Half the memory holds a square block of distances, with the rows that make it.
-        step = max(int(math.sqrt(self._width**2 + self._numbers / 2) - self._width), 1)
+        # Half the memory holds a block of distances and the rows that make it; wide ones, for the cost of selecting
+        # per distance falls with the length of the row.
+        step = max(int(math.sqrt(self._width**2 + self._numbers / 2) - self._width) // 4, 1)
         for start in range(0, len(queries), step):
             part = slice(start, start + step)
             lifted = self._lift(queries[part]).astype(np.float64)

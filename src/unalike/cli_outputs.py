@@ -1,0 +1,182 @@
+"""What the command line prints."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from unalike.evaluation import Evaluation, evaluate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from unalike.decisions import Decisions
+    from unalike.detector import Detector
+    from unalike.types import FloatArray, IntArray
+
+DEFAULT = "default (all fused)"
+UNTRAINED = " (untrained)"
+
+_MOST_SHOWN = 10
+_WIDTH_OF_PIPES = 120
+_USUAL_RATE = 0.05
+_METRICS = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "f1": "F1 at the\ntrue rate",
+    "recall_at_rate": "recall at\n{rate:.3g} false\nalarms",
+    "realised_rate": "realised\nfalse-alarm\nrate",
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Evaluations of one test set.
+
+    Parameters
+    ----------
+    default : Evaluation
+        Of the detector's scores and decisions.
+    trained, floors : dict of str to Evaluation
+        Of trained branches alone; and of what they have to beat: the same networks untrained, and branches
+        that do not train.
+    """
+
+    default: Evaluation
+    trained: dict[str, Evaluation]
+    floors: dict[str, Evaluation]
+
+    def sentences(self) -> list[str]:
+        """For each trained branch, and for the default, whether it is above its floor."""
+        said = [_verdict(name, self.trained[name], name + UNTRAINED, self.floors) for name in self.trained]
+        best = max(self.floors, key=lambda name: self.floors[name].auroc.value, default=None)
+        return said if best is None else [*said, _verdict(DEFAULT, self.default, best, self.floors)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "default": self.default.to_dict(),
+            "trained": {name: found.to_dict() for name, found in self.trained.items()},
+            "floors": {name: found.to_dict() for name, found in self.floors.items()},
+            "above_floor": self.sentences(),
+        }
+
+
+def compare(decisions: Decisions, branch_scores: Mapping[str, FloatArray], labels: IntArray) -> Comparison:
+    """Evaluate a detector beside its floors.
+
+    Parameters
+    ----------
+    decisions : Decisions
+        Of ``n`` samples.
+    branch_scores : mapping of str to ndarray
+        ``(n,)`` each, as `Detector.branch_scores` gives them.
+    labels : ndarray
+        ``(n,)``, 1 for an anomaly.
+    """
+    rate = _USUAL_RATE if decisions.false_alarm_rate is None else decisions.false_alarm_rate
+    default = evaluate(decisions.scores, labels, is_anomaly=decisions.is_anomaly, false_alarm_rate=rate)
+    found = {name: evaluate(scores, labels, false_alarm_rate=rate) for name, scores in branch_scores.items()}
+    trained = [name for name in found if name + UNTRAINED in found]
+    floors = [name for name in found if name not in trained]
+    return Comparison(default, {name: found[name] for name in trained}, {name: found[name] for name in floors})
+
+
+def plain_console() -> Console:
+    """Prints text as it is: file names may hold brackets, which rich would read as markup."""
+    return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_PIPES)
+
+
+def show_fit(console: Console, detector: Detector, path: Path) -> None:
+    """What was learned from how much, and where it is."""
+    split = detector.split_
+    console.print(f"trained on {len(split.train)} samples, held out {len(split.calibration)} to set the threshold")
+    for line in losses(detector.history_):
+        console.print(line)
+    console.print(f"false-alarm rate: {detector.threshold_.false_alarm_rate_:.4g}")
+    console.print(f"model written to {path}", soft_wrap=True)
+
+
+def losses(history: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """One line per trained branch; the first row of a history is from before training and has no loss."""
+    return [
+        f"loss of {name}: {rows[1]['loss']:.4f} in the first epoch, {rows[-1]['loss']:.4f} in the last of "
+        f"{int(rows[-1]['epoch'])}"
+        for name, rows in history.items()
+        if len(rows) > 1
+    ]
+
+
+def show_decisions(console: Console, decisions: Decisions) -> None:
+    """The anomalies with the highest scores."""
+    order = np.argsort(-decisions.scores, kind="stable")
+    order = order[decisions.is_anomaly[order]]
+    if len(order) == 0:
+        return
+    table = Table(title=f"Highest {_MOST_SHOWN} of {len(order)} anomalies" if len(order) > _MOST_SHOWN else "Anomalies")
+    table.add_column("id", overflow="fold")
+    table.add_column("score", justify="right")
+    table.add_column("p_value", justify="right")
+    for row in order[:_MOST_SHOWN]:
+        table.add_row(str(decisions.ids[row]), f"{decisions.scores[row]:.4g}", f"{decisions.p_values[row]:.4g}")
+    console.print(table)
+
+
+def summary(decisions: Decisions) -> str:
+    """One line: how many anomalies, by which threshold."""
+    rate = "" if decisions.false_alarm_rate is None else f" at a false-alarm rate of {decisions.false_alarm_rate:.4g}"
+    return (
+        f"{int(decisions.is_anomaly.sum())} of {len(decisions)} samples are anomalies{rate} "
+        f"(score above {decisions.threshold:.4g})"
+    )
+
+
+def show_comparison(console: Console, comparison: Comparison) -> None:
+    """One row per score with 95% intervals, floors last; then the sentences."""
+    default = comparison.default
+    table = Table("score", title=f"{default.n_normal} normal samples, {default.n_anomalies} anomalies")
+    for heading in _METRICS.values():
+        table.add_column(heading.format(rate=default.rate))
+    rows = {DEFAULT: default, **comparison.trained, **{f"floor: {k}": v for k, v in comparison.floors.items()}}
+    for name, evaluation in rows.items():
+        estimates = evaluation.estimates()
+        cells = [estimates.get(metric) for metric in _METRICS]
+        table.add_row(
+            name, *["-" if cell is None else f"{cell.value:.3f}\n{cell.low:.3f}-{cell.high:.3f}" for cell in cells]
+        )
+    console.print(table)
+    for sentence in comparison.sentences():
+        console.print(sentence)
+
+
+def show_model(console: Console, manifest: Mapping[str, Any]) -> None:
+    """What `unalike.persistence.inspect` says of a saved model."""
+    about = manifest["summary"]
+    console.print(f"{about['modality']} detector for samples of shape {tuple(about['shape'])}")
+    console.print(", ".join(f"{count} {part} samples" for part, count in about["samples"].items()))
+    rate = "not calibrated" if about["false_alarm_rate"] is None else f"{about['false_alarm_rate']:.4g}"
+    console.print(f"false-alarm rate: {rate}")
+    table = Table("branch", "encoder", "objective", "scorer", "weights")
+    for name, part in about["branches"].items():
+        table.add_row(name, part["encoder"], part["objective"] or "frozen", part["scorer"], f"{part['weights']:,}")
+    console.print(table)
+    names = list(about["branches"])
+    history = {name: branch["history"] for name, branch in zip(names, manifest["branches"], strict=True)}
+    for line in losses(history):
+        console.print(line)
+    size = sum(entry["size"] for entry in manifest["entries"].values())
+    console.print(f"format {manifest['format_version']}, {size / 2**20:.1f} MB, sha256 {manifest['sha256']}")
+    console.print("written by " + ", ".join(f"{name} {version}" for name, version in manifest["versions"].items()))
+
+
+def _verdict(name: str, found: Evaluation, floor: str, floors: Mapping[str, Evaluation]) -> str:
+    ours, theirs = found.auroc.value, floors[floor].auroc.value
+    if ours > theirs:
+        return f"{name}: AUROC {ours:.3f} is above its floor, {theirs:.3f} by {floor}."
+    return f"{name}: AUROC {ours:.3f} is NOT above its floor, {theirs:.3f} by {floor}: training did not help here."

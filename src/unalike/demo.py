@@ -1,0 +1,253 @@
+"""The demonstration: two real sets that ship with scikit-learn, from training to results on disk.
+
+Handwritten digits as 8x8 images (even digits are normal, odd ones anomalies) and the breast-cancer table
+(benign tumours are normal, malignant ones anomalies). Half of the normal samples train; the rest and all
+anomalies test. Both sets are small and easy: they show that everything works, not how good the method is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from unalike import writing
+from unalike.branch import FittedBranch, Judge, embed_parts, load_parts
+from unalike.data import take
+from unalike.detector import Detector
+from unalike.persistence import save
+from unalike.scorers.boundary import IsolationForest
+from unalike.scorers.build import build_scorer
+from unalike.scorers.parametric import Centroid
+from unalike.seeding import derive, numpy_generator, resolve_device
+from unalike.thresholds import Conformal
+from unalike.types import Collection, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FALSE_ALARM_RATE = 0.05
+
+
+@dataclass(frozen=True)
+class Case:
+    """A labelled set.
+
+    Parameters
+    ----------
+    name : str
+        Of its files.
+    title : str
+        What is normal in it and what is not.
+    modality : str
+        Of the detector.
+    X : collection
+        ``n`` samples.
+    labels : ndarray
+        ``(n,)`` int64, 1 for an anomaly.
+    """
+
+    name: str
+    title: str
+    modality: str
+    X: Collection
+    labels: IntArray
+
+
+@dataclass(frozen=True)
+class Parted:
+    """Positions in a `Case`: ``(m,)`` int64 each, disjoint."""
+
+    train: IntArray
+    test: IntArray
+
+
+def run(out: str | Path, seed: int = 0, *, console: Console | None = None) -> dict[str, Any]:
+    """Fit, judge, print and write both sets.
+
+    Parameters
+    ----------
+    out : str or Path
+        Folder that is made when it is missing. Per set it gets the model ``<name>.unalike`` and the decisions
+        ``<name>.csv``; both sets share ``summary.json``; the table's test rows with their labels are in
+        ``breast-cancer-test.csv``, to try the command line on.
+    seed : int
+        One seed gives one result.
+    console : rich.console.Console, optional
+        Where to print; None is the terminal.
+
+    Returns
+    -------
+    dict
+        What ``summary.json`` holds: per set ``auroc`` by embedding and scorer, ``default_auroc``,
+        ``false_alarm_rate`` (stated) and ``realised_false_alarm_rate`` (on test normals), ``found`` (share of the
+        anomalies), ``loss`` (first and last, by trained branch), seconds and files.
+    """
+    from rich.console import Console
+
+    console = console or Console(highlight=False)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = {case.name: _run_case(case, folder, seed, console) for case in (digits(), breast_cancer())}
+    writing.write_json(summary, folder / "summary.json")
+    console.print(f"All figures are in {folder / 'summary.json'}. Next, for example:")
+    console.print(
+        f"  unalike evaluate {folder / 'breast-cancer-test.csv'} -m {folder / 'breast-cancer.unalike'} "
+        "--labels malignant",
+        soft_wrap=True,
+    )
+    return summary
+
+
+def digits() -> Case:
+    """1,797 handwritten digits, ``(n, 8, 8)`` float32 in [0, 1]; odd ones are anomalies."""
+    from sklearn.datasets import load_digits
+
+    loaded = load_digits()
+    images = (loaded.images / 16.0).astype(np.float32)
+    return Case("digits", "Digits: even ones normal, odd ones anomalies", "image", images, loaded.target % 2)
+
+
+def breast_cancer() -> Case:
+    """569 tumours with 30 measurements; malignant ones are anomalies."""
+    import pyarrow as pa
+    from sklearn.datasets import load_breast_cancer
+
+    loaded = load_breast_cancer()
+    table = pa.table({str(name): column for name, column in zip(loaded.feature_names, loaded.data.T, strict=True)})
+    title = "Breast cancer: benign normal, malignant anomalies"
+    return Case("breast-cancer", title, "table", table, 1 - loaded.target)
+
+
+def parted(labels: IntArray, seed: int) -> Parted:
+    """Half of the normal samples train; the other half and all anomalies test."""
+    normal = numpy_generator(seed, "demo").permutation(np.flatnonzero(labels == 0))
+    half = len(normal) // 2
+    return Parted(np.sort(normal[:half]), np.sort(np.concatenate([normal[half:], np.flatnonzero(labels == 1)])))
+
+
+def auroc_by_scorer(detector: Detector, train: Collection, test: Collection, labels: IntArray) -> dict[str, Any]:
+    """AUROC of each scorer on the first trained branch's embedding, the untrained one and the raw input.
+
+    Parameters
+    ----------
+    detector : Detector
+        Fitted on `train`.
+    train, test : collection
+        Scorers are fitted on those samples of `train` that trained the network.
+    labels : ndarray
+        ``(n,)`` of `test`, 1 for an anomaly.
+
+    Returns
+    -------
+    dict
+        Embedding to scorer to AUROC.
+    """
+    branch = next(branch for branch in detector.branches_ if branch.untrained is not None)
+    sides = [_embeddings(detector, branch, X) for X in (take(train, detector.split_.train), test)]
+    seed = derive(int(detector.random_state), "demo") % 2**32
+    scorers: Mapping[str, Callable[[], Any]] = {
+        "knn": lambda: build_scorer(branch.settings.scorer),
+        "centroid": Centroid,
+        "isolation forest": lambda: IsolationForest(seed=seed),
+    }
+    return {
+        kind: {
+            name: float(roc_auc_score(labels, make().fit(sides[0][kind]).score(sides[1][kind])))
+            for name, make in scorers.items()
+        }
+        for kind in sides[0]
+    }
+
+
+def _embeddings(detector: Detector, branch: FittedBranch, X: Collection) -> dict[str, FloatArray]:
+    modality = detector.modality_
+    parts, owner = modality.cut(modality.check(X))
+    load = load_parts(modality, parts, keep=False)
+    device = resolve_device(detector.device)
+
+    def embedded(judge: Judge | None) -> FloatArray:
+        assert judge is not None  # noqa: S101 - the branch was chosen for having one
+        return embed_parts(judge, load, len(owner), device)
+
+    return {
+        f"trained ({branch.settings.name})": embedded(branch.judge),
+        "untrained": embedded(branch.untrained),
+        "raw input": modality.tensors(parts).flatten(1).double().numpy(),
+    }
+
+
+def _run_case(case: Case, folder: Path, seed: int, console: Console) -> dict[str, Any]:
+    rows = parted(case.labels, seed)
+    train, test, labels = take(case.X, rows.train), take(case.X, rows.test), case.labels[rows.test]
+    console.print(f"\n{case.title}", style="bold")
+    detector = Detector(
+        case.modality,
+        threshold=Conformal(false_alarm_rate=FALSE_ALARM_RATE),
+        random_state=seed,
+        progress=console.is_terminal,
+    )
+    started = time.perf_counter()
+    detector.fit(train)
+    fitted = time.perf_counter()
+    decisions = detector.detect(test)
+    judged = time.perf_counter()
+    files = _write(case, folder, rows, detector, {**decisions.to_dict(), "id": rows.test, "label": labels})
+    result = {
+        "train": len(detector.split_.train),
+        "held_out": len(detector.split_.calibration),
+        "test_normal": int((labels == 0).sum()),
+        "test_anomalies": int(labels.sum()),
+        "auroc": auroc_by_scorer(detector, train, test, labels),
+        "default_auroc": float(roc_auc_score(labels, decisions.scores)),
+        "false_alarm_rate": decisions.false_alarm_rate,
+        "realised_false_alarm_rate": float(decisions.is_anomaly[labels == 0].mean()),
+        "found": float(decisions.is_anomaly[labels == 1].mean()),
+        "loss": {name: [rows[1]["loss"], rows[-1]["loss"]] for name, rows in detector.history_.items()},
+        "fit_seconds": fitted - started,
+        "detect_seconds": judged - fitted,
+        **files,
+    }
+    _show(result, detector, console)
+    return result
+
+
+def _write(case: Case, folder: Path, rows: Parted, detector: Detector, columns: Mapping[str, Any]) -> dict[str, str]:
+    model, decisions = folder / f"{case.name}.unalike", folder / f"{case.name}.csv"
+    save(detector, model)
+    writing.write_rows(columns, decisions)
+    if case.modality == "table":
+        test = {name: column.to_numpy() for name, column in zip(case.X.column_names, case.X.columns, strict=True)}
+        test = {name: column[rows.test] for name, column in test.items()}
+        writing.write_rows({**test, "malignant": case.labels[rows.test]}, folder / f"{case.name}-test.csv")
+    return {"model": str(model), "decisions": str(decisions)}
+
+
+def _show(result: Mapping[str, Any], detector: Detector, console: Console) -> None:
+    from rich.table import Table
+
+    console.print(
+        f"{result['train']} normal samples trained, {result['held_out']} set the threshold; tested on "
+        f"{result['test_normal']} normal samples and {result['test_anomalies']} anomalies"
+    )
+    table = Table("AUROC of the embedding")
+    for scorer in next(iter(result["auroc"].values())):
+        table.add_column(scorer, justify="right")
+    for embedding, by_scorer in result["auroc"].items():
+        table.add_row(embedding, *[f"{value:.4f}" for value in by_scorer.values()])
+    console.print(table)
+    branches = " + ".join(branch.settings.name for branch in detector.branches_)
+    console.print(f"default, {branches} fused: AUROC {result['default_auroc']:.4f}")
+    for name, (first, last) in result["loss"].items():
+        console.print(f"loss of {name}: {first:.3f} in the first epoch, {last:.3f} in the last")
+    console.print(
+        f"false alarms on normal test samples: {result['realised_false_alarm_rate']:.1%} "
+        f"(stated {result['false_alarm_rate']:.0%}); anomalies found: {result['found']:.1%}"
+    )
+    console.print(f"time: fit {result['fit_seconds']:.1f} s, detect {result['detect_seconds']:.1f} s")
+    console.print(f"model: {result['model']}, decisions: {result['decisions']}", soft_wrap=True)

@@ -1,0 +1,218 @@
+"""KNN against a slow twin in float64 and against scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.neighbors import NearestNeighbors
+
+from unalike.errors import InvalidInput, InvalidParameter, NotFitted
+from unalike.scorers import KNN, neighbors, search
+
+RNG = np.random.default_rng
+
+
+def twin(bank: np.ndarray, queries: np.ndarray, metric: str) -> np.ndarray:
+    """All distances from direct differences, one query at a time."""
+    bank, queries = bank.astype(np.float64), queries.astype(np.float64)
+    if metric == "euclidean":
+        return np.array([np.sqrt(((bank - q) ** 2).sum(axis=1)) for q in queries])
+    lengths = np.linalg.norm(bank, axis=1)
+    distances = []
+    for q in queries:
+        length = np.linalg.norm(q)
+        with np.errstate(invalid="ignore"):
+            cosine = (bank / lengths[:, None]) @ (q / length)
+        either_zero = (lengths == 0) != (length == 0)
+        distances.append(np.where(np.isnan(cosine), either_zero, 1.0 - cosine))
+    return np.array(distances)
+
+
+def hard_cases() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    g = RNG(1)
+    plain = g.normal(size=(300, 6))
+    tight = g.normal(size=(40, 6))
+    return {
+        "plain": (plain, g.normal(size=(50, 6))),
+        "single": (plain.astype(np.float32), g.normal(size=(50, 6)).astype(np.float32)),
+        "bank rows": (plain, plain[:40]),
+        "near copies": (np.repeat(plain[:30], 10, axis=0) + 1e-7 * g.normal(size=(300, 6)), plain[:30] + 1e-7),
+        "far away": (plain + 1e6, g.normal(size=(50, 6)) + 1e6),
+        "two clusters": (np.concatenate([plain, plain + 1e5]), np.concatenate([tight, tight + 1e5])),
+        "ties": (g.integers(0, 2, size=(300, 6)).astype(float), g.integers(0, 2, size=(50, 6)).astype(float)),
+        "one wide column": (plain * [1e8, 1, 1, 1, 1, 1], g.normal(size=(50, 6)) * [1e8, 1, 1, 1, 1, 1]),
+        "constant": (np.full((20, 6), 3.0), np.array([[3.0] * 6, [4.0] * 6])),
+        "zero rows": (
+            np.concatenate([plain[:20], np.zeros((3, 6))]),
+            np.concatenate([plain[:9] + 1, np.zeros((2, 6))]),
+        ),
+        "tiny": (plain * 1e-30, plain[:20] * 1.1e-30),
+        "huge": (plain * 1e30, plain[:20] * 1.1e30),
+        "far query": (plain.astype(np.float32), np.array([[1e30] * 6, [1e25] * 6, [1e5] * 6], dtype=np.float32)),
+        "one row": (plain[:1], plain[:5]),
+        "few rows": (plain[:3], plain[:5]),
+        "one column": (plain[:, :1], plain[:20, :1] + 0.01),
+    }
+
+
+@pytest.mark.parametrize("case", hard_cases())
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize(("k", "distance"), [(1, "kth"), (5, "kth"), (5, "mean")])
+def test_equals_the_slow_twin(case: str, metric: str, k: int, distance: str) -> None:
+    bank, queries = hard_cases()[case]
+    scorer = KNN(k=k, metric=metric, distance=distance, chunk_mb=1)
+    scorer.fit(bank, reference=bank[:1])
+    nearest = np.sort(twin(bank, queries, metric), axis=1)[:, :k]
+    expected = nearest[:, -1] if distance == "kth" else nearest.mean(axis=1)
+    # The twin's 1 - cos cancels near 0, ours does not.
+    np.testing.assert_allclose(scorer.score(queries), expected, rtol=1e-9, atol=0.0 if metric == "euclidean" else 1e-14)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_equals_scikit_learn(metric: str) -> None:
+    g = RNG(0)
+    bank, queries = g.normal(size=(3000, 20)), g.normal(size=(1000, 20))
+    distances, positions = (
+        NearestNeighbors(n_neighbors=5, metric=metric, algorithm="brute").fit(bank).kneighbors(queries)
+    )
+    ours = KNN(metric=metric, chunk_mb=1).fit(bank, reference=bank[:1]).neighbors(queries, 5)
+    np.testing.assert_allclose(ours[0], distances, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(ours[1], positions)
+
+
+def test_chunks_cut_bank_and_queries_and_change_nothing() -> None:
+    g = RNG(0)
+    bank, queries = g.normal(size=(5000, 30)).astype(np.float32), g.normal(size=(1500, 30)).astype(np.float32)
+    small, large = (KNN(k=5, chunk_mb=mb).fit(bank, reference=bank[:1]) for mb in (1, 256))
+    blocks = []
+    original = search.Search._framed_bank
+
+    def spied(self: search.Search, part: slice, dtype: object) -> object:
+        blocks.append(part)
+        return original(self, part, dtype)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search.Search, "_framed_bank", spied)
+        scores = small.score(queries)
+    assert len({part.start for part in blocks}) > 5
+    assert sum(part.start == 0 for part in blocks) > 5
+    np.testing.assert_array_equal(scores, large.score(queries))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("width", [1, 2, 9, 64])
+def test_one_row_scores_as_in_a_batch_to_the_last_bit(metric: str, width: int) -> None:
+    g = RNG(3)
+    bank, queries = g.normal(size=(500, width)).astype(np.float32), g.normal(size=(60, width)).astype(np.float32)
+    scorer = KNN(k=3, metric=metric, distance="mean").fit(bank)
+    one_by_one = np.concatenate([scorer.score(queries[i : i + 1]) for i in range(len(queries))])
+    np.testing.assert_array_equal(one_by_one, scorer.score(queries))
+
+
+def test_doubtful_rows_are_searched_again() -> None:
+    """In single precision alone, rows of one cluster cannot be told apart from afar."""
+    g = RNG(0)
+    bank = np.concatenate([g.normal(size=(2000, 4)), g.normal(size=(2000, 4)) + 1e6])
+    queries = g.normal(size=(100, 4)) + 1e6
+    scorer = KNN().fit(bank, reference=bank[:1])
+    lifted = queries.astype(np.float64)
+    squared, _, sure = scorer._search._by_product(lifted, 1, None, np.float32)
+    exact = twin(bank[2000:], queries, "euclidean").min(axis=1)
+    assert not np.allclose(np.sqrt(squared[:, 0]), exact, rtol=1e-3)
+    assert not sure.any()
+    np.testing.assert_allclose(scorer.score(queries), exact, rtol=1e-9)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_rows_of_the_bank_are_at_distance_zero(metric: str) -> None:
+    bank = (RNG(0).normal(size=(800, 33)) * 100 + 1000).astype(np.float32)
+    scorer = KNN(metric=metric).fit(bank)
+    np.testing.assert_array_equal(scorer.score(bank), 0.0)
+    assert scorer.reference_scores_.min() > 0.0
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize(("k", "distance"), [(1, "kth"), (4, "kth"), (4, "mean")])
+def test_reference_scores_leave_one_out(metric: str, k: int, distance: str) -> None:
+    bank = RNG(0).normal(size=(60, 5))
+    scorer = KNN(k=k, metric=metric, distance=distance).fit(bank)
+    expected = [
+        KNN(k=k, metric=metric, distance=distance).fit(np.delete(bank, i, axis=0)).score(bank[i : i + 1])[0]
+        for i in range(60)
+    ]
+    np.testing.assert_array_equal(scorer.reference_scores_, expected)
+
+
+def test_reference_scores_leave_out_whole_groups() -> None:
+    bank = np.repeat(RNG(0).normal(size=(20, 5)), 3, axis=0)
+    groups = np.repeat(np.arange(20), 3)
+    assert KNN().fit(bank).reference_scores_.max() == 0.0
+    grouped = KNN(k=2).fit(bank, groups=groups).reference_scores_
+    others = [KNN(k=2).fit(bank[groups != g]).score(bank[groups == g]) for g in range(20)]
+    np.testing.assert_array_equal(grouped, np.concatenate(others))
+
+
+def test_reference_scores_use_what_is_left_when_it_is_few() -> None:
+    bank = np.array([[0.0], [1.0], [3.0]])
+    np.testing.assert_array_equal(KNN(k=5).fit(bank).reference_scores_, [3.0, 2.0, 3.0])
+    np.testing.assert_array_equal(KNN(k=5, distance="mean").fit(bank).reference_scores_, [2.0, 1.5, 2.5])
+    pairs = np.array([0, 0, 1])
+    np.testing.assert_array_equal(KNN(k=2).fit(bank, groups=pairs).reference_scores_, [3.0, 2.0, 3.0])
+    np.testing.assert_array_equal(KNN(k=2, distance="mean").fit(bank, groups=pairs).reference_scores_, [3.0, 2.0, 2.5])
+    np.testing.assert_array_equal(KNN().fit(bank, groups=np.zeros(3)).reference_scores_, [1.0, 1.0, 2.0])
+    np.testing.assert_array_equal(KNN().fit(bank[:1]).reference_scores_, [0.0])
+
+
+def test_reference_scores_of_a_large_bank_are_of_evenly_spaced_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    bank = RNG(0).normal(size=(101, 3))
+    every = KNN().fit(bank).reference_scores_
+    monkeypatch.setattr(neighbors, "_LARGEST_REFERENCE", 11)
+    np.testing.assert_array_equal(KNN().fit(bank).reference_scores_, every[::10])
+
+
+def test_add_appends_and_leaves_the_reference() -> None:
+    g = RNG(0)
+    bank, more, queries = (g.normal(size=(n, 4)).astype(np.float32) for n in (50, 30, 20))
+    scorer = KNN(k=3).fit(bank)
+    reference = scorer.reference_scores_.copy()
+    scorer.add(more.astype(np.float64))
+    assert scorer.bank_.dtype == np.float32
+    np.testing.assert_array_equal(scorer.reference_scores_, reference)
+    np.testing.assert_array_equal(scorer.score(queries), KNN(k=3).fit(np.concatenate([bank, more])).score(queries))
+    np.testing.assert_array_equal(scorer.neighbors(more, 1)[1][:, 0], np.arange(50, 80))
+    with pytest.raises(InvalidInput, match="width"):
+        scorer.add(np.zeros((1, 5)))
+
+
+def test_the_bank_is_a_copy() -> None:
+    bank = RNG(0).normal(size=(10, 2))
+    scorer = KNN().fit(bank)
+    bank[:] = 0.0
+    assert scorer.bank_.any()
+
+
+def test_k_is_limited_to_the_bank() -> None:
+    bank = np.array([[0.0], [1.0], [3.0]])
+    scorer = KNN(k=9).fit(bank)
+    np.testing.assert_array_equal(scorer.score(np.array([[0.0]])), [3.0])
+    distances, positions = scorer.neighbors(np.array([[2.9]]), 9)
+    np.testing.assert_array_equal(positions, [[2, 1, 0]])
+    assert distances.shape == (1, 3)
+
+
+def test_no_rows_give_no_scores() -> None:
+    assert KNN().fit(np.zeros((3, 2))).score(np.zeros((0, 2))).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"k": 0}, {"k": 1.5}, {"k": True}, {"metric": "manhattan"}, {"distance": "median"}, {"chunk_mb": 0}]
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(InvalidParameter, match=f"`{next(iter(settings))}` must be"):
+        KNN(**settings)  # type: ignore[arg-type]
+
+
+def test_verbs_need_fit() -> None:
+    for verb in (lambda s: s.score(np.zeros((1, 2))), lambda s: s.add(np.zeros((1, 2))), lambda s: s.state()):
+        with pytest.raises(NotFitted, match="`KNN` must be fitted"):
+            verb(KNN())
