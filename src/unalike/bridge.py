@@ -6,9 +6,14 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.exceptions import NotFittedError
 
 from unalike.errors import NotCalibrated, NotFitted
 from unalike.types import FloatArray, IntArray, Threshold
+
+
+class DetectorNotFitted(NotFitted, NotFittedError):  # type: ignore[misc]
+    """The same for those who catch scikit-learn's error."""
 
 
 class ScikitLearnBridge(OutlierMixin, BaseEstimator):  # type: ignore[misc]
@@ -38,7 +43,7 @@ class ScikitLearnBridge(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _need_fit(self) -> None:
         if not hasattr(self, "branches_"):
-            raise NotFitted("This Detector is not fitted yet. Call `fit` with normal samples first.")
+            raise DetectorNotFitted("This Detector is not fitted yet. Call `fit` with normal samples first.")
 
     def _need_threshold(self) -> Threshold:
         self._need_fit()

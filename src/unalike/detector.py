@@ -158,6 +158,8 @@ class Detector(ScikitLearnBridge):
         self.fusion_ = Fusion().fit({b.settings.name: b.judge.scorer.reference_scores_ for b in self.branches_})
         self.history_ = {b.settings.name: b.history for b in self.branches_ if b.history}
         self.split_ = parts
+        if hasattr(self.modality_, "columns_"):
+            self.n_features_in_ = len(self.modality_.columns_)
         self._warn_if_constant()
         if len(parts.calibration):
             self._calibrate(threshold, self._scores(take(X, parts.calibration)))

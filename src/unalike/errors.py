@@ -5,7 +5,7 @@
     UnalikeError
     ├── InvalidInput (ValueError)       the data cannot be used
     ├── InvalidParameter (ValueError)   a setting cannot be used
-    ├── NotFitted (sklearn's NotFittedError is also raised as this) ── NotCalibrated
+    ├── NotFitted (ValueError, AttributeError) ── NotCalibrated
     ├── TrainingFailed (RuntimeError)   the network learned nothing, or the loss is not finite
     ├── CannotLoad (ValueError)         a model file is broken, foreign, newer or unsafe
     └── MissingExtra (ImportError)      an optional dependency is not installed

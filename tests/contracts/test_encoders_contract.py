@@ -141,10 +141,10 @@ def test_the_seed_decides_the_weights(case):
 
 
 def test_the_global_generators_are_left_alone(case):
-    before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())  # noqa: NPY002
+    before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())
     case.make()
     assert torch.equal(before[0], torch.get_rng_state())
-    assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(before[1], np.random.get_state()[1])
     assert before[2] == random.getstate()
 
 

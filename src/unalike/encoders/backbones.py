@@ -194,10 +194,10 @@ def _levels(layers: Any) -> tuple[int, ...]:
 
 def _network(timm: Any, settings: Timm, channels: int, size: tuple[int, int]) -> nn.Module:
     shape: dict[str, Any] = {"num_classes": 0, "in_chans": channels}
-    known = _known_pretraining(timm, settings.name)
-    if known is not None and known.fixed_input_size:
-        shape["img_size"] = size
     try:
+        known = _known_pretraining(timm, settings.name)
+        if known is not None and known.fixed_input_size:
+            shape["img_size"] = size
         if settings.weights is None or settings.weights == HUB:
             network = timm.create_model(settings.name, pretrained=settings.weights == HUB, **shape)
         else:
@@ -219,7 +219,7 @@ def _known_pretraining(timm: Any, name: str) -> Any:
     if not timm.is_model(plain):
         near = get_close_matches(plain, timm.list_models(), n=3)
         raise InvalidParameter(f"`name` must be one of timm.list_models(); got {name!r}. Near it are {near or 'none'}.")
-    return timm.get_pretrained_cfg(name) or timm.get_pretrained_cfg(plain)
+    return timm.get_pretrained_cfg(name)
 
 
 def _from_file(timm: Any, name: str, file: Path, known: Any, shape: dict[str, Any]) -> Any:

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -182,14 +181,11 @@ class NormalScores(nn.Module):
     def fit(self, values: Tensor, missing: Tensor) -> None:
         """Learn at most 1,000 quantiles of the observed cells; `values` and `missing` are ``(m, columns)``."""
         count = min(len(values), _QUANTILES)
-        percents = np.linspace(0.0, 100.0, count)
         self.count.fill_(count)
         self.quantiles.fill_(math.inf)
         for column, (cells, hidden) in enumerate(zip(values.T, missing.T, strict=True)):
             seen = cells[~hidden] if not hidden.all() else cells.new_zeros(1)
-            found = np.percentile(seen.cpu().numpy(), percents)
-            # The interpolation may fall by a rounding error, and a search needs order.
-            self.quantiles[column, :count] = torch.from_numpy(np.maximum.accumulate(found))
+            self.quantiles[column, :count] = _quantiles(seen.sort().values, count)
 
     def forward(self, values: Tensor) -> Tensor:
         """Scores ``(n, columns)``."""
@@ -214,3 +210,16 @@ class NormalScores(nn.Module):
         start, end = self.quantiles.gather(1, left), self.quantiles.gather(1, right)
         between = left + (values - start) / (end - start)
         return torch.where(after > first, (first + after - 1) / 2, between) / last.clamp(min=1)
+
+
+def _quantiles(ordered: Tensor, count: int) -> Tensor:
+    """``(count,)`` evenly spaced quantiles of rising values ``(m,)``, linear between two of them.
+
+    Positions are whole numbers and remainders, because equal values must give equal quantiles to the last bit:
+    numpy's percentiles differ by a rounding error there, which moves the ranks of all that are equal.
+    """
+    steps = torch.arange(count, device=ordered.device) * (len(ordered) - 1)
+    left = steps // max(count - 1, 1)
+    share = (steps % max(count - 1, 1)) / max(count - 1, 1)
+    start, end = ordered[left], ordered[(left + 1).clamp(max=len(ordered) - 1)]
+    return (start + (end - start) * share).minimum(end)

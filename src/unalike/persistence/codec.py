@@ -133,6 +133,13 @@ def user_name(value: Any) -> str:
     return f"{named.__module__}:{named.__qualname__}"
 
 
+def _is_plain(value: npt.NDArray[Any] | np.generic) -> bool:
+    """Numbers or text; scikit-learn keeps names of columns as an array of objects that are strings."""
+    return value.dtype.kind in "biufU" or (
+        value.dtype.kind == "O" and all(isinstance(item, str) for item in np.ravel(value))
+    )
+
+
 @dataclass
 class Packer:
     """Values to JSON; collects the arrays and bytes that lie beside it.
@@ -177,7 +184,7 @@ class Packer:
             return str(value)
         if type(value) is float:
             return value if math.isfinite(value) else {"$float": repr(value)}
-        if isinstance(value, (np.generic, np.ndarray)) and value.dtype.kind in "biufU":
+        if isinstance(value, (np.generic, np.ndarray)) and _is_plain(value):
             return self._array(value, place)
         if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
             packed = [self._pack(item, f"{place}/{position}", strict) for position, item in enumerate(value)]
@@ -188,16 +195,16 @@ class Packer:
 
     def _array(self, value: Any, place: str) -> Any:
         name = value.dtype.name
-        if value.dtype.kind == "U" or (isinstance(value, np.generic) and name in _DTYPES):
-            items = [self._pack(item, place, True) for item in np.ravel(value).tolist()]
-            kind = "$number" if isinstance(value, np.generic) else "$strings"
-            return {kind: [name, items[0]]} if kind == "$number" else {kind: [list(value.shape), items]}
+        if value.dtype.kind in "UO":
+            return {"$strings": [value.dtype.kind, list(value.shape), [str(item) for item in np.ravel(value)]]}
         if name not in _DTYPES:
             raise InvalidParameter(f"{place} must be of a type that a model file can hold; got {name}. Use float64.")
+        if isinstance(value, np.generic):
+            return {"$number": [name, self._pack(value.item(), place, True)]}
         key = place
         while key in self.arrays:
             key += "'"
-        # Safetensors wants little-endian numbers in C order; `ascontiguousarray` would lose a shape of ().
+        # Safetensors wants C order and its own byte order; `ascontiguousarray` would lose a shape of ().
         self.arrays[key] = np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
         return {"$array": key}
 
@@ -221,9 +228,10 @@ class Packer:
             packed = {key: self._pack(item, f"{place}/{key}", strict) for key, item in settings.items()}
             return {"$type": name, "fields": packed}
         if strict:
+            found = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else user_name(value)
             raise InvalidParameter(
-                f"{place} must hold numbers, strings, lists, dicts, numpy arrays or bytes to be saved; got "
-                f"{user_name(value)}. Return such values from its state()."
+                f"{place} must hold numbers, strings, lists, dicts, bytes, or arrays of numbers or strings to be "
+                f"saved; got {found}. Return such values from its state()."
             )
         return {"$user": user_name(value)}
 
@@ -300,5 +308,6 @@ class Unpacker:
         if tag == "$number" and content[0] in _DTYPES:
             return np.dtype(content[0]).type(self.value(content[1]))
         if tag == "$strings":
-            return np.array(content[1], dtype=np.str_).reshape(content[0])
+            kind, shape, items = content
+            return np.array(items, dtype=np.str_ if kind == "U" else np.object_).reshape(shape)
         raise ValueError(f"unknown kind of value {tag!r}")

@@ -143,7 +143,9 @@ class ZipReader:
         infos = self._zip.infolist()
         self.sizes = {info.filename: info.file_size for info in infos}
         once = len(self.sizes) == len(infos) and sum(self.sizes.values()) <= path.stat().st_size
-        self._plain = once and all(map(_is_plain, infos))
+        all_plain = once and all(map(_is_plain, infos))
+        # A newer format may compress; its manifest must still be read, to say that it is newer.
+        self._plain = {info.filename: all_plain or (info.filename == MANIFEST and _is_plain(info)) for info in infos}
 
     def __enter__(self) -> ZipReader:
         return self
@@ -157,7 +159,7 @@ class ZipReader:
 
     def read(self, name: str) -> bytes:
         """One entry."""
-        if not self._plain:
+        if not self._plain[name]:
             raise damaged(self.path, "entries must be stored once, uncompressed and unencrypted")
         try:
             return self._zip.read(name)

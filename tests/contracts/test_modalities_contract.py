@@ -1,0 +1,245 @@
+"""One suite over every modality: what `types.Modality` and `types.Stateful` promise."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from unalike import lookup
+from unalike.data import count, take
+from unalike.encoders.build import build_encoder
+from unalike.errors import InvalidInput, NotFitted
+from unalike.modalities import MODALITIES
+from unalike.scorers.build import build_scorer
+from unalike.seeding import RowGenerator, derive
+from unalike.types import Branch, Modality, Schema, Stateful, View
+
+
+@dataclass(frozen=True)
+class Case:
+    """Samples of one kind, and some that a fitted modality must refuse."""
+
+    name: str
+    make: Callable[[int], Any]
+    foreign: Any
+
+
+def numbers(n: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(0).normal(size=(n, 4))
+
+
+def frame(n: int) -> pd.DataFrame:
+    colors = np.random.default_rng(1).choice(["red", "blue", "green"], n)
+    table = pd.DataFrame(numbers(n), columns=list("abcd")).assign(color=colors, ok=numbers(n)[:, 0] > 0)
+    table.loc[:: max(n // 3, 1), "b"] = np.nan
+    return table
+
+
+def grey(n: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(0).integers(0, 256, (n, 16, 12)).astype(np.uint8)
+
+
+def colour(n: int) -> list[np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(0)
+    return [rng.random((int(side), 14, 3)) for side in rng.integers(10, 20, n)]
+
+
+CASES = {
+    "table of numbers": Case("table", numbers, numbers(3)[:, :2]),
+    "table with categories": Case("table", frame, frame(3)[["a", "b"]]),
+    "grey images": Case("image", grey, np.zeros((3, 16, 12, 3))),
+    "colour images of many sizes": Case("image", colour, [grey(1)[0]]),
+}
+N = 24
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> Case:
+    return CASES[request.param]
+
+
+def new(case: Case) -> Any:
+    return lookup.named("modality", MODALITIES, case.name)()
+
+
+def fitted(case: Case) -> tuple[Any, Any]:
+    modality = new(case)
+    X = modality.check(case.make(N))
+    assert modality.fit(X) is modality
+    return modality, X
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one.equals(other) if isinstance(one, pd.DataFrame) else np.array_equal(one, other)
+
+
+def test_every_modality_has_a_case() -> None:
+    assert {case.name for case in CASES.values()} == set(MODALITIES)
+
+
+def test_it_has_the_shape_of_the_protocols(case: Case) -> None:
+    modality, _ = fitted(case)
+    assert isinstance(modality, Modality)
+    assert isinstance(modality, Stateful)
+    assert modality.name == case.name
+
+
+def test_settings_are_a_dataclass_and_learned_values_end_in_an_underscore(case: Case) -> None:
+    assert is_dataclass(new(case))
+    modality, _ = fitted(case)
+    assert new(case) == modality
+    learned = set(vars(modality)) - {field.name for field in fields(modality)}
+    assert learned
+    assert all(name.endswith("_") for name in learned)
+
+
+def test_checking_gives_all_samples_and_twice_is_once(case: Case) -> None:
+    modality = new(case)
+    X = modality.check(case.make(N))
+    assert count(X) == N
+    assert same(X, modality.check(X))
+    modality.fit(X)
+    assert same(X, modality.check(X))
+    assert same(take(X, np.arange(3)), modality.check(take(X, np.arange(3))))
+
+
+def test_checking_and_fitting_leave_the_samples_as_they_were(case: Case) -> None:
+    given = case.make(N)
+    kept = copy.deepcopy(given)
+    modality = new(case)
+    modality.fit(modality.check(given))
+    modality.tensors(modality.check(given)).zero_()
+    assert same(given, kept)
+
+
+def test_nothing_and_foreign_samples_are_refused(case: Case) -> None:
+    modality, X = fitted(case)
+    with pytest.raises(InvalidInput, match="at least one"):
+        modality.check(take(X, np.arange(0)))
+    with pytest.raises(InvalidInput, match=r"fit|expecting"):
+        modality.tensors(modality.check(case.foreign))
+
+
+def test_parts_know_their_owners(case: Case) -> None:
+    modality, X = fitted(case)
+    parts, owner = modality.cut(X)
+    assert owner.dtype == np.int64
+    assert owner.shape == (count(parts),)
+    assert set(owner.tolist()) == set(range(N))
+
+
+def test_tensors_have_the_shape_of_the_schema(case: Case) -> None:
+    modality, X = fitted(case)
+    parts, _ = modality.cut(X)
+    tensors = modality.tensors(parts)
+    assert isinstance(modality.schema, Schema)
+    assert tensors.dtype == torch.float32
+    assert tensors.isfinite().all()
+    assert tensors.shape[0] == count(parts)
+    assert all(size in (-1, found) for size, found in zip(modality.schema.shape, tensors.shape[1:], strict=True))
+
+
+def test_tensors_of_some_parts_are_rows_of_the_whole(case: Case) -> None:
+    modality, X = fitted(case)
+    parts, _ = modality.cut(X)
+    whole = modality.tensors(parts)
+    for rows in ([0], [N - 1, 3, 3], list(range(5, 20))):
+        assert torch.equal(modality.tensors(take(parts, np.array(rows))), whole[rows])
+
+
+def test_tensors_share_no_memory(case: Case) -> None:
+    modality, X = fitted(case)
+    first = modality.tensors(X)
+    kept = first.clone()
+    first.zero_()
+    assert torch.equal(modality.tensors(X), kept)
+
+
+def test_joined_scores_are_one_per_sample_and_do_not_mix_samples(case: Case) -> None:
+    modality, X = fitted(case)
+    _, owner = modality.cut(X)
+    scores = np.linspace(-1.0, 5.0, len(owner))
+    joined = modality.join(scores, owner, N)
+    assert joined.shape == (N,)
+    raised = modality.join(np.where(owner == 7, scores + 10.0, scores), owner, N)
+    assert np.flatnonzero(raised != joined).tolist() == [7]
+    assert raised[7] > joined[7]
+
+
+def test_ids_name_the_samples(case: Case) -> None:
+    modality, X = fitted(case)
+    ids = modality.ids(X)
+    assert isinstance(ids, np.ndarray)
+    assert ids.shape == (N,)
+    assert len(set(ids.tolist())) == N
+    if isinstance(X, pd.DataFrame):
+        assert modality.ids(take(X, np.array([5, 2]))).tolist() == ids[[5, 2]].tolist()
+
+
+def test_default_branches_can_be_built(case: Case) -> None:
+    modality, X = fitted(case)
+    data = modality.tensors(X)
+    branches = modality.branches()
+    assert branches
+    assert all(isinstance(branch, Branch) for branch in branches)
+    assert len({branch.name for branch in branches}) == len(branches)
+    assert any(branch.objective is None for branch in branches)
+    assert any(branch.objective is not None for branch in branches)
+    for branch in branches:
+        encoder = build_encoder(branch.encoder, modality.schema, 0)
+        if hasattr(encoder, "prepare"):
+            encoder.prepare(data)
+        assert encoder.eval()(data.to(next(iter(encoder.parameters()), data).dtype)).shape == (N, encoder.width)
+        build_scorer(branch.scorer)
+
+
+def test_default_view_keeps_the_shape_and_its_input(case: Case) -> None:
+    modality, X = fitted(case)
+    data = modality.tensors(X)
+    kept = data.clone()
+    view = modality.view()
+    assert isinstance(view, View)
+    view = view.prepare(data) if hasattr(view, "prepare") else view
+    seen = view(data, RowGenerator(derive(0, "view"), torch.arange(N)))
+    assert torch.equal(data, kept)
+    assert seen.shape == data.shape
+    assert not torch.equal(seen, data)
+
+
+def test_a_restored_modality_gives_equal_tensors(case: Case) -> None:
+    modality, X = fitted(case)
+    state = modality.state()
+    through_json = {
+        name: value if isinstance(value, np.ndarray) else json.loads(json.dumps(value)) for name, value in state.items()
+    }
+    restored = new(case)
+    restored.restore(through_json)
+    raw = case.make(N)
+    assert restored.schema == modality.schema
+    assert torch.equal(restored.tensors(restored.check(raw)), modality.tensors(X))
+
+
+def test_fitting_again_forgets(case: Case) -> None:
+    modality, X = fitted(case)
+    once = modality.tensors(X)
+    modality.fit(take(X, np.arange(4)))
+    modality.fit(X)
+    assert torch.equal(modality.tensors(X), once)
+
+
+def test_before_fit(case: Case) -> None:
+    modality = new(case)
+    X = modality.check(case.make(3))
+    for use in (lambda: modality.schema, lambda: modality.tensors(X), modality.state):
+        with pytest.raises(NotFitted, match=r"must be fitted first\. Call `fit`"):
+            use()
