@@ -13,7 +13,7 @@ def test_the_example_learns_from_training_images_only(capsys):
     example = runpy.run_path(str(EXAMPLE))
     detector = example["main"](epochs=6, n=200)
     loss = [row["loss"] for row in detector.history_["main"][1:]]
-    assert loss[-1] < 0.98 * loss[0]
+    assert np.mean(loss[-3:]) < 0.95 * loss[0]
 
     branch = detector.branches_[0]
     before, after = branch.untrained.encoder.state_dict(), branch.judge.encoder.state_dict()

@@ -60,10 +60,11 @@ def fit(
     """Learn from normal samples and write a model."""
     from unalike import cli_inputs, cli_outputs
     from unalike.detector import Detector
-    from unalike.persistence import archive, save
+    from unalike.persistence import save
+    from unalike.persistence.containers import check_target
     from unalike.thresholds import Conformal
 
-    archive.check_target(output)
+    check_target(output)
     X = cli_inputs.read_data(data, key)
     group_values = None if groups is None else cli_inputs.read_values(X, data, groups, "--groups").tolist()
     kind = _modality(modality, cli_inputs.left_out(X, ignore, groups), id_column)
@@ -157,9 +158,9 @@ def evaluate(
 def inspect(model: Annotated[Path, typer.Argument(help="A model that fit has written.", show_default=False)]) -> None:
     """Tell what a model is, how it was trained and by which versions."""
     from unalike import cli_outputs
-    from unalike.persistence import archive
+    from unalike.persistence import inspect
 
-    cli_outputs.show_model(cli_outputs.plain_console(), archive.inspect(model))
+    cli_outputs.show_model(cli_outputs.plain_console(), inspect(model))
 
 
 @app.command()

@@ -109,6 +109,16 @@ def test_constant_columns_are_zero_and_keep_their_unit(value: float, n: int) -> 
     np.testing.assert_allclose(table.tensors(np.array([[value + 3.0]]))[0, 0, 0], 3.0, rtol=1e-6)
 
 
+@pytest.mark.parametrize("huge", [1e39, 1e300, 1.7e308])
+def test_huge_cells_stay_finite_and_keep_their_sign(huge: float) -> None:
+    table = fitted(np.array([[0.0], [1e-5]]))
+    made = table.tensors(np.array([[huge], [-huge], [1e-5]]))[:, 0, 0]
+    assert made.isfinite().all()
+    assert made[1] < -1e38 < 1e38 < made[0]
+    trained = learned(np.array([[huge], [0.0], [0.0], [0.0]]))[:, 0, 0]
+    np.testing.assert_allclose(trained.numpy(), np.array([3, -1, -1, -1]) / np.sqrt(3), rtol=1e-6)
+
+
 def test_columns_that_are_missing_everywhere() -> None:
     table = fitted(np.array([[nan, 1.0], [nan, 2.0]]))
     assert table.tensors(np.array([[7.0, 1.5], [nan, 1.5]])).tolist() == [[[7, 0], [0, 0]], [[0, 1], [0, 0]]]

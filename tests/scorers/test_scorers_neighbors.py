@@ -144,8 +144,8 @@ def test_reference_scores_leave_one_out(metric: str, k: int, distance: str) -> N
 
 
 def test_reference_scores_leave_out_whole_groups() -> None:
-    bank = np.repeat(RNG(0).normal(size=(20, 5)), 3, axis=0)
-    groups = np.repeat(np.arange(20), 3)
+    bank = np.repeat(RNG(0).normal(size=(20, 5)), 30, axis=0)
+    groups = np.repeat(np.arange(20), 30)
     assert KNN().fit(bank).reference_scores_.max() == 0.0
     grouped = KNN(k=2).fit(bank, groups=groups).reference_scores_
     others = [KNN(k=2).fit(bank[groups != g]).score(bank[groups == g]) for g in range(20)]

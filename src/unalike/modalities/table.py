@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _FREE_TEXT_LEVELS = 100
+_LARGEST = np.finfo(np.float32).max
 
 
 @dataclass(kw_only=True)
@@ -91,9 +92,11 @@ class Table:
         seen = np.maximum(observed.sum(axis=0), 1)
         # Sums run over the distance to one observed cell: exactly 0 in a constant column, however long it is.
         origin = np.nan_to_num(raw[observed.argmax(axis=0), np.arange(raw.shape[1])])
-        center = origin + np.where(observed, raw - origin, 0.0).sum(axis=0) / seen
+        center = origin + np.where(observed, (raw - origin) / seen, 0.0).sum(axis=0)
         deviation = np.where(observed, raw - center, 0.0)
-        scale = np.sqrt((deviation**2).sum(axis=0) / seen)
+        largest = np.abs(deviation).max(axis=0)
+        unit = np.where(largest > 0, largest, 1.0)  # squares of huge cells would overflow
+        scale = unit * np.sqrt(((deviation / unit) ** 2).sum(axis=0) / seen)
         constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(center)
         self.center_ = np.where(numeric, center, 0.0)
         self.scale_ = np.where(numeric & ~constant & (scale > 0), scale, 1.0)
@@ -120,7 +123,9 @@ class Table:
         _need_fit(self)
         raw = self._values(parts)
         missing = np.isnan(raw)
-        values = np.where(missing, 0.0, (raw - self.center_) / self.scale_)
+        with np.errstate(over="ignore"):
+            values = np.where(missing, 0.0, (raw - self.center_) / self.scale_)
+        values = np.clip(values, -_LARGEST, _LARGEST)
         return torch.from_numpy(np.stack([values, missing], axis=2).astype(np.float32))
 
     def ids(self, X: Collection) -> npt.NDArray[Any]:

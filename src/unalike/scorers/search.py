@@ -23,8 +23,6 @@ from unalike.scorers.arrays import unit_rows
 from unalike.types import BoolArray, FloatArray, IntArray
 
 _SPARE = 8
-# Past this squared length the product could overflow; such rows are searched in the next precision.
-_LONGEST = {np.float32: 1e30, np.float64: 1e250}
 # An error this small relative to the distance cannot be told from the exact answer (ties, mostly).
 _NEGLIGIBLE = 1e-9
 
@@ -141,11 +139,11 @@ class Search:
             # A nearer row than the farthest one found is at most this long.
             longest = 2.0 * np.sqrt(length2) + np.sqrt(farthest)
             error = (8.0 + 4.0 * math.sqrt(self._width)) * np.finfo(precision).eps / 2.0 * longest**2
-        # Skipped candidates are at infinity (and their distance NaN), which makes a row sure.
+        # A row is also sure where a last candidate to be skipped is at infinity: all others are found. And where the
+        # product overflowed: then the row is so far away that all of the bank is at one distance.
         missed = last + length2 <= farthest + error
         tied = (precision is np.float64) & (error <= _NEGLIGIBLE * farthest)
-        usable = (length2 < _LONGEST[precision]) | (count == len(self.bank))
-        sure = usable & (~missed | tied | (farthest == 0.0) | (count == len(self.bank)))
+        sure = ~missed | tied | (farthest == 0.0) | (count == len(self.bank))
         return squared, np.take_along_axis(candidates, order, axis=1), sure
 
     def _candidates(self, framed: npt.NDArray[Any], count: int, skip: Skip | None) -> tuple[IntArray, FloatArray]:

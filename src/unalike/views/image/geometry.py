@@ -250,7 +250,5 @@ def _size(size: Any, of_data: tuple[int, int]) -> tuple[int, int]:
     pair = (size, size) if isinstance(size, int) else size
     whole = isinstance(pair, (tuple, list)) and all(isinstance(side, int) and side >= 1 for side in pair)
     if not whole or len(pair) != 2:
-        raise InvalidParameter(
-            f"`size` must be one or two whole numbers of 1 or more; got {size!r}. Try 32."
-        )
+        raise InvalidParameter(f"`size` must be one or two whole numbers of 1 or more; got {size!r}. Try 32.")
     return pair[0], pair[1]
