@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Sc
 from unalike.views.compose import as_view
 
 FROZEN = "frozen"
+
+T = TypeVar("T")
 
 _KEPT_BYTES = 512 * 2**20
 _SAMPLE = 10_000
@@ -157,6 +159,13 @@ def score_parts(judges: Mapping[str, Judge], load: Loader, n: int, device: torch
         for name, judge in judges.items():
             scores[name].append(judge.scorer.score(embed_batch(judge.encoder, data, device)))
     return {name: np.concatenate(chunks) for name, chunks in scores.items()}
+
+
+def unlearned(settings: T) -> T:
+    """A copy of what the user passed: of a dataclass only its settings, without what an earlier `fit` learned."""
+    if is_dataclass(settings) and not isinstance(settings, type):
+        return replace(settings)
+    return copy.deepcopy(settings)
 
 
 def prepared(view: View, sample: Tensor) -> View:

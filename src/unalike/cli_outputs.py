@@ -54,9 +54,14 @@ class Comparison:
 
     def sentences(self) -> list[str]:
         """For each trained branch, and for the default, whether it is above its floor."""
-        said = [_verdict(name, self.trained[name], name + UNTRAINED, self.floors) for name in self.trained]
+        said = [
+            _verdict(name, found, name + UNTRAINED, self.floors, "training did not help here.")
+            for name, found in self.trained.items()
+        ]
         best = max(self.floors, key=lambda name: self.floors[name].auroc.value, default=None)
-        return said if best is None else [*said, _verdict(DEFAULT, self.default, best, self.floors)]
+        if best is None:
+            return said
+        return [*said, _verdict(DEFAULT, self.default, best, self.floors, "that score alone does as well here.")]
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -97,20 +102,10 @@ def show_fit(console: Console, detector: Detector, path: Path) -> None:
     """What was learned from how much, and where it is."""
     split = detector.split_
     console.print(f"trained on {len(split.train)} samples, held out {len(split.calibration)} to set the threshold")
-    for line in losses(detector.history_):
-        console.print(line)
+    for name, history in detector.history_.items():
+        console.print(f"loss of {name}: {_ends(history)}")
     console.print(f"false-alarm rate: {detector.threshold_.false_alarm_rate_:.4g}")
     console.print(f"model written to {path}", soft_wrap=True)
-
-
-def losses(history: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    """One line per trained branch; the first row of a history is from before training and has no loss."""
-    return [
-        f"loss of {name}: {rows[1]['loss']:.4f} in the first epoch, {rows[-1]['loss']:.4f} in the last of "
-        f"{int(rows[-1]['epoch'])}"
-        for name, rows in history.items()
-        if len(rows) > 1
-    ]
 
 
 def show_decisions(console: Console, decisions: Decisions) -> None:
@@ -159,24 +154,42 @@ def show_model(console: Console, manifest: Mapping[str, Any]) -> None:
     """What `unalike.persistence.inspect` says of a saved model."""
     about = manifest["summary"]
     console.print(f"{about['modality']} detector for samples of shape {tuple(about['shape'])}")
-    console.print(", ".join(f"{count} {part} samples" for part, count in about["samples"].items()))
-    rate = "not calibrated" if about["false_alarm_rate"] is None else f"{about['false_alarm_rate']:.4g}"
-    console.print(f"false-alarm rate: {rate}")
-    table = Table("branch", "encoder", "objective", "scorer", "weights")
-    for name, part in about["branches"].items():
-        table.add_row(name, part["encoder"], part["objective"] or "frozen", part["scorer"], f"{part['weights']:,}")
-    console.print(table)
-    names = list(about["branches"])
-    history = {name: branch["history"] for name, branch in zip(names, manifest["branches"], strict=True)}
-    for line in losses(history):
-        console.print(line)
-    size = sum(entry["size"] for entry in manifest["entries"].values())
-    console.print(f"format {manifest['format_version']}, {size / 2**20:.1f} MB, sha256 {manifest['sha256']}")
+    console.print(f"trained on {about['trained_on']} samples, calibrated on {about['calibrated_on']}")
+    if about["false_alarm_rate"] is None:
+        console.print("no false-alarm rate in force")
+    else:
+        console.print(f"false-alarm rate: {about['false_alarm_rate']:.4g} (score above {about['threshold']:.4g})")
+    for (name, part), stored in zip(about["branches"].items(), manifest["branches"], strict=True):
+        console.print(f"branch {name}, {part['weights']:,} weights")
+        console.print(_branch_table(part, stored))
+    size = sum(entry["bytes"] for entry in manifest["entries"].values())
+    console.print(f"format {manifest['format_version']}, {size / 2**20:.2f} MiB, sha256 {manifest['sha256']}")
     console.print("written by " + ", ".join(f"{name} {version}" for name, version in manifest["versions"].items()))
 
 
-def _verdict(name: str, found: Evaluation, floor: str, floors: Mapping[str, Evaluation]) -> str:
+def _branch_table(part: Mapping[str, Any], stored: Mapping[str, Any]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    table.add_row("encoder", part["encoder"])
+    table.add_row("objective", part["objective"] or "none: frozen")
+    table.add_row("scorer", part["scorer"])
+    training = stored["settings"]["fields"]["training"]
+    if training is not None:
+        table.add_row("training", ", ".join(f"{name}={value}" for name, value in training["fields"].items()))
+    history = stored["history"]
+    if len(history) > 1:
+        table.add_row("loss", _ends(history))
+        ranks = [f"{history[place]['effective_rank']:.1f}" for place in (0, -1)]
+        table.add_row("effective rank", f"{ranks[0]} before training, {ranks[1]} after")
+    return table
+
+
+def _ends(history: Sequence[Mapping[str, Any]]) -> str:
+    # The first row is from before training and has no loss.
+    return f"{history[1]['loss']:.4f} in the first epoch, {history[-1]['loss']:.4f} in the last"
+
+
+def _verdict(name: str, found: Evaluation, floor: str, floors: Mapping[str, Evaluation], moral: str) -> str:
     ours, theirs = found.auroc.value, floors[floor].auroc.value
     if ours > theirs:
         return f"{name}: AUROC {ours:.3f} is above its floor, {theirs:.3f} by {floor}."
-    return f"{name}: AUROC {ours:.3f} is NOT above its floor, {theirs:.3f} by {floor}: training did not help here."
+    return f"{name}: AUROC {ours:.3f} is NOT above its floor, {theirs:.3f} by {floor}: {moral}"

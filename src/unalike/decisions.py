@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
@@ -61,13 +62,13 @@ class Decisions:
         """Columns ``id``, ``score``, ``p_value``, ``is_anomaly``."""
         return {"id": self.ids, "score": self.scores, "p_value": self.p_values, "is_anomaly": self.is_anomaly}
 
-    def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] = "pandas") -> Any:
+    def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] | None = None) -> Any:
         """A DataFrame with one row per sample.
 
         Parameters
         ----------
-        backend : {"pandas", "polars", "pyarrow"}
-            Which library makes it; it must be installed.
+        backend : {"pandas", "polars", "pyarrow"}, optional
+            Which library makes it; it must be installed. None: pandas where it is, else pyarrow.
 
         Raises
         ------
@@ -78,6 +79,8 @@ class Decisions:
         """
         import narwhals as nw
 
+        if backend is None:
+            backend = "pandas" if find_spec("pandas") else "pyarrow"
         if backend not in _BACKENDS:
             raise InvalidParameter(f"`backend` must be one of {list(_BACKENDS)}; got {backend!r}.")
         columns = {name: np.array(column) for name, column in self.to_dict().items()}

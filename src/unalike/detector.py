@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from unalike.branch import (
     fit_branch,
     load_parts,
     score_parts,
+    unlearned,
 )
 from unalike.bridge import ScikitLearnBridge
 from unalike.data import Split, count, group_codes, split, take
@@ -245,11 +245,12 @@ class Detector(ScikitLearnBridge):
         if isinstance(self.modality, str):
             made: Modality = named("modality", modalities.MODALITIES, self.modality)()
             return made
-        if not isinstance(self.modality, Modality):
+        # isinstance(x, Modality) would ask an unfitted modality for its schema, which is not there yet.
+        if not all(callable(getattr(self.modality, method, None)) for method in ("check", "fit", "cut", "tensors")):
             raise InvalidParameter(
                 f"`modality` must be one of {sorted(modalities.MODALITIES)} or a Modality; got {self.modality!r}."
             )
-        return copy.deepcopy(self.modality)
+        return unlearned(self.modality)
 
     def _new_threshold(self, threshold: str | Threshold | None = None) -> Threshold:
         chosen = self.threshold if threshold is None else threshold
@@ -258,7 +259,7 @@ class Detector(ScikitLearnBridge):
             return made
         if not (hasattr(chosen, "fit") and hasattr(chosen, "p_values")):
             raise InvalidParameter(f"`threshold` must be one of {sorted(THRESHOLDS)} or a Threshold; got {chosen!r}.")
-        return copy.deepcopy(chosen)
+        return unlearned(chosen)
 
     def _forget(self) -> None:
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:

@@ -109,6 +109,16 @@ def test_one_row_scores_as_in_a_batch_to_the_last_bit(metric: str, width: int) -
     np.testing.assert_array_equal(one_by_one, scorer.score(queries))
 
 
+@pytest.mark.parametrize("size", [1e100, 1e200, 1.7e308])
+def test_rows_beyond_all_squares_are_the_farthest(size: float) -> None:
+    bank = RNG(0).normal(size=(100, 3))
+    queries = np.array([[size, 0, 0], [-size, size, 0], [1e90, 0, 0]])
+    scores = KNN(k=2).fit(bank).score(queries)
+    assert scores[2] == pytest.approx(1e90)
+    assert (scores[:2] > 0.9 * min(size, 1e150)).all()
+    assert (KNN(k=2, metric="cosine").fit(bank).score(queries) <= 2).all()
+
+
 def test_doubtful_rows_are_searched_again() -> None:
     """In single precision alone, rows of one cluster cannot be told apart from afar."""
     g = RNG(0)

@@ -14,6 +14,8 @@ from unalike.types import Schema
 
 _CHUNK = 256
 _FEWEST_CHANNELS = 4
+_SMALLEST_HALVED = 8
+"""Pixels: a map that would fall below 4 has no quarters left to tell apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +62,8 @@ class ConvNet:
         stages: list[nn.Module] = []
         before = channels
         for stage, after in enumerate(self.channels):
-            if stage:
-                # ceil_mode: a side of one pixel stays, so that no image is too small.
+            if stage and not 0 < min(height, width) < _SMALLEST_HALVED:
+                # ceil_mode: a long narrow image keeps its last row, and images that vary in size may be small.
                 stages.append(nn.MaxPool2d(2, ceil_mode=True))
                 height, width = _halved(height), _halved(width)
             stages += [nn.Conv2d(before, after, 3, padding=1), group_norm(after), activation()]

@@ -128,7 +128,7 @@ class Search:
     ) -> tuple[FloatArray, IntArray, BoolArray]:
         """Squared distances and positions ``(n, k)``, and ``(n,)`` whether no nearer row can have been missed."""
         count = min(k + _SPARE, len(self.bank))
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             framed = (lifted - self._centre) / self._scale
             length2 = (framed * framed).sum(axis=1)
             candidates, last = self._candidates(framed.astype(precision), count, skip)
@@ -139,11 +139,11 @@ class Search:
             # A nearer row than the farthest one found is at most this long.
             longest = 2.0 * np.sqrt(length2) + np.sqrt(farthest)
             error = (8.0 + 4.0 * math.sqrt(self._width)) * np.finfo(precision).eps / 2.0 * longest**2
-        # A row is also sure where a last candidate to be skipped is at infinity: all others are found. And where the
-        # product overflowed: then the row is so far away that all of the bank is at one distance.
-        missed = last + length2 <= farthest + error
-        tied = (precision is np.float64) & (error <= _NEGLIGIBLE * farthest)
-        sure = ~missed | tied | (farthest == 0.0) | (count == len(self.bank))
+            # A row is also sure where a last candidate to be skipped is at infinity: all others are found. And where the
+            # product overflowed: then the row is so far away that all of the bank is at one distance.
+            missed = last + length2 <= farthest + error
+            tied = (precision is np.float64) & (error <= _NEGLIGIBLE * farthest)
+            sure = ~missed | tied | (farthest == 0.0) | (count == len(self.bank))
         return squared, np.take_along_axis(candidates, order, axis=1), sure
 
     def _candidates(self, framed: npt.NDArray[Any], count: int, skip: Skip | None) -> tuple[IntArray, FloatArray]:
