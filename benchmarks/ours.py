@@ -41,7 +41,7 @@ class Default:
         if method == "unalike":
             return self.detector.anomaly_scores(test)
         scores = self.detector.branch_scores(test)
-        return fused(scores, reference_scores(self.detector), members(list(scores), method))
+        return fused(self.detector, scores, members(list(scores), method))
 
 
 class Floor:
@@ -100,12 +100,15 @@ def reference_scores(detector: Detector) -> dict[str, FloatArray]:
     return references
 
 
-def fused(scores: Mapping[str, FloatArray], references: Mapping[str, FloatArray], names: Sequence[str]) -> FloatArray:
-    """The members' scores joined by the fusion that `Detector` uses."""
+def fused(detector: Detector, scores: Mapping[str, FloatArray], names: Sequence[str]) -> FloatArray:
+    """The members' scores joined by the detector's fusion; an untrained network weighs what the trained one does."""
     from unalike.scorers.fusion import Fusion
 
-    fusion = Fusion().fit({name: references[name] for name in names})
-    joined: FloatArray = fusion.score({name: scores[name] for name in names})
+    references, weights = reference_scores(detector), detector.fusion_.weights or {}
+    fusion = Fusion(weights={name: weights.get(name.removesuffix(UNTRAINED), 1.0) for name in names})
+    joined: FloatArray = fusion.fit({name: references[name] for name in names}).score(
+        {name: scores[name] for name in names}
+    )
     return joined
 
 

@@ -88,6 +88,13 @@ def test_recall_at_a_rate_allows_no_more_false_alarms() -> None:
         assert evaluate(scores, labels, n_bootstrap=0, false_alarm_rate=rate).recall_at_rate.value == recall
 
 
+def test_a_rate_of_whole_false_alarms_survives_floating_point() -> None:
+    """0.29 * 100 is 28.999... in floating point, yet 29 false alarms are allowed."""
+    normals, anomalies = np.arange(100.0), np.array([70.5, 71.5])
+    scores, labels = np.concatenate([normals, anomalies]), np.repeat([0, 1], [100, 2])
+    assert evaluate(scores, labels, n_bootstrap=0, false_alarm_rate=0.29).recall_at_rate.value == 1.0
+
+
 def test_realised_rates_of_decisions() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1])
     found = evaluate(np.arange(6), labels, is_anomaly=np.array([0, 1, 0, 0, 0, 1], dtype=bool))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unalike.data import count, take
+from unalike.data import count, evenly, take
 from unalike.embeddings import embed, embed_batch
 from unalike.encoders.build import build_encoder
 from unalike.errors import InvalidParameter
@@ -124,7 +124,7 @@ def fit_branch(
     on_epoch : callable, optional
         Called with the branch's name, its number of steps in all, and each row of the history.
     """
-    sample = train_parts.load(_evenly(train_parts.n))
+    sample = train_parts.load(evenly(train_parts.n, _SAMPLE))
     encoder = build_encoder(branch.encoder, modality.schema, derive(seed, "encoder"))
     if hasattr(encoder, "prepare"):
         encoder.prepare(sample)  # type: ignore[operator]
@@ -159,6 +159,33 @@ def score_parts(judges: Mapping[str, Judge], load: Loader, n: int, device: torch
         for name, judge in judges.items():
             scores[name].append(judge.scorer.score(embed_batch(judge.encoder, data, device)))
     return {name: np.concatenate(chunks) for name, chunks in scores.items()}
+
+
+def fusion_weights(branches: Sequence[FittedBranch]) -> dict[str, float]:
+    """The weight of each branch: its own, or 0 when it must agree with the first branch and does not.
+
+    Agreement is Spearman's rank correlation of the reference scores: do both order the normal samples alike?
+    A global scorer (one centre) tells anomalies well where normal data has one centre, and badly where it has
+    several; there its order of the normal samples differs from that of the nearest neighbours
+    (docs/decisions/0005).
+    """
+    anchor = branches[0].judge.scorer.reference_scores_
+    weights = {}
+    for branch in branches:
+        least = branch.settings.agreement
+        agrees = least is None or _rank_correlation(anchor, branch.judge.scorer.reference_scores_) >= least
+        weights[branch.settings.name] = branch.settings.weight if agrees else 0.0
+    return weights
+
+
+def _rank_correlation(first: FloatArray, second: FloatArray) -> float:
+    from scipy.stats import spearmanr
+
+    rows = min(len(first), len(second))
+    first, second = first[evenly(len(first), rows)], second[evenly(len(second), rows)]
+    if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return 0.0
+    return float(spearmanr(first, second).statistic)
 
 
 def unlearned(settings: T) -> T:
@@ -229,10 +256,6 @@ def _judge(
     encoder.to("cpu")
     encoder.requires_grad_(False)
     return Judge(encoder, scorer)
-
-
-def _evenly(n: int) -> IntArray:
-    return np.unique(np.linspace(0, n - 1, min(n, _SAMPLE)).round().astype(np.int64))
 
 
 def embed_parts(judge: Judge, load: Loader, n: int, device: torch.device) -> FloatArray:

@@ -104,6 +104,11 @@ def split(
     return Split(np.sort(train), np.sort(held[: sizes[0]]), np.sort(held[sizes[0] :]))
 
 
+def evenly(n: int, at_most: int) -> IntArray:
+    """Positions of at most `at_most` of ``n`` samples, evenly spaced, sorted: a sample that needs no seed."""
+    return np.unique(np.linspace(0, n - 1, min(n, at_most)).round().astype(np.int64))
+
+
 def group_codes(groups: Sequence[Any], n: int) -> IntArray:
     """``(n,)`` int64: one code per distinct group.
 

@@ -17,21 +17,22 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from unalike import writing
-from unalike.branch import FittedBranch, Judge, embed_parts, load_parts
+from unalike.branch import Judge, embed_parts, load_parts
 from unalike.data import take
 from unalike.detector import Detector
 from unalike.persistence import save
 from unalike.scorers.boundary import IsolationForest
 from unalike.scorers.build import build_scorer
 from unalike.scorers.parametric import Centroid
-from unalike.seeding import derive, numpy_generator, resolve_device
+from unalike.seeding import numpy_generator, resolve_device
 from unalike.thresholds import Conformal
-from unalike.types import Collection, FloatArray, IntArray
+from unalike.types import Collection, FloatArray, IntArray, Scorer
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 FALSE_ALARM_RATE = 0.05
+RAW = "raw input"
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,9 @@ def parted(labels: IntArray, seed: int) -> Parted:
     return Parted(np.sort(normal[:half]), np.sort(np.concatenate([normal[half:], np.flatnonzero(labels == 1)])))
 
 
-def auroc_by_scorer(detector: Detector, train: Collection, test: Collection, labels: IntArray) -> dict[str, Any]:
+def auroc_by_scorer(
+    detector: Detector, train: Collection, test: Collection, labels: IntArray
+) -> dict[str, dict[str, float]]:
     """AUROC of each scorer on the first trained branch's embedding, the untrained one and the raw input.
 
     Parameters
@@ -149,37 +152,31 @@ def auroc_by_scorer(detector: Detector, train: Collection, test: Collection, lab
         Embedding to scorer to AUROC.
     """
     branch = next(branch for branch in detector.branches_ if branch.untrained is not None)
-    sides = [_embeddings(detector, branch, X) for X in (take(train, detector.split_.train), test)]
-    seed = derive(int(detector.random_state), "demo") % 2**32
-    scorers: Mapping[str, Callable[[], Any]] = {
+    judges = {f"trained ({branch.settings.name})": branch.judge, "untrained": branch.untrained}
+    learned, judged = (_embeddings(detector, judges, X) for X in (take(train, detector.split_.train), test))
+    scorers: Mapping[str, Callable[[], Scorer]] = {
         "knn": lambda: build_scorer(branch.settings.scorer),
         "centroid": Centroid,
-        "isolation forest": lambda: IsolationForest(seed=seed),
+        "isolation forest": IsolationForest,
     }
     return {
         kind: {
-            name: float(roc_auc_score(labels, make().fit(sides[0][kind]).score(sides[1][kind])))
+            name: float(roc_auc_score(labels, make().fit(learned[kind]).score(judged[kind])))
             for name, make in scorers.items()
         }
-        for kind in sides[0]
+        for kind in learned
     }
 
 
-def _embeddings(detector: Detector, branch: FittedBranch, X: Collection) -> dict[str, FloatArray]:
+def _embeddings(detector: Detector, judges: Mapping[str, Judge | None], X: Collection) -> dict[str, FloatArray]:
     modality = detector.modality_
     parts, owner = modality.cut(modality.check(X))
     load = load_parts(modality, parts, keep=False)
     device = resolve_device(detector.device)
-
-    def embedded(judge: Judge | None) -> FloatArray:
-        assert judge is not None  # noqa: S101 - the branch was chosen for having one
-        return embed_parts(judge, load, len(owner), device)
-
-    return {
-        f"trained ({branch.settings.name})": embedded(branch.judge),
-        "untrained": embedded(branch.untrained),
-        "raw input": modality.tensors(parts).flatten(1).double().numpy(),
+    embedded = {
+        name: embed_parts(judge, load, len(owner), device) for name, judge in judges.items() if judge is not None
     }
+    return {**embedded, RAW: modality.tensors(parts).flatten(1).double().numpy()}
 
 
 def _run_case(case: Case, folder: Path, seed: int, console: Console) -> dict[str, Any]:
@@ -241,6 +238,7 @@ def _show(result: Mapping[str, Any], detector: Detector, console: Console) -> No
     for embedding, by_scorer in result["auroc"].items():
         table.add_row(embedding, *[f"{value:.4f}" for value in by_scorer.values()])
     console.print(table)
+    console.print(_verdict(result["auroc"]))
     branches = " + ".join(branch.settings.name for branch in detector.branches_)
     console.print(f"default, {branches} fused: AUROC {result['default_auroc']:.4f}")
     for name, (first, last) in result["loss"].items():
@@ -251,3 +249,10 @@ def _show(result: Mapping[str, Any], detector: Detector, console: Console) -> No
     )
     console.print(f"time: fit {result['fit_seconds']:.1f} s, detect {result['detect_seconds']:.1f} s")
     console.print(f"model: {result['model']}, decisions: {result['decisions']}", soft_wrap=True)
+
+
+def _verdict(auroc: Mapping[str, Mapping[str, float]]) -> str:
+    (trained, ours), *floors = [(name, by_scorer["knn"]) for name, by_scorer in auroc.items()]
+    floor, theirs = max(floors, key=lambda named: named[1])
+    how = "above" if ours > theirs else "NOT above"
+    return f"knn on {trained}: {ours:.4f} is {how} its floor, {theirs:.4f} on {floor}"

@@ -16,6 +16,7 @@ from unalike.branch import (
     choose_branches,
     embed_parts,
     fit_branch,
+    fusion_weights,
     load_parts,
     score_parts,
     unlearned,
@@ -28,7 +29,7 @@ from unalike.lookup import named
 from unalike.progress import show
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import derive, numpy_generator, resolve_device, root_seed
-from unalike.thresholds import THRESHOLDS, Conformal
+from unalike.thresholds import Conformal, build_threshold
 from unalike.training import check as check_training
 from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Threshold, Training
 
@@ -148,14 +149,15 @@ class Detector(ScikitLearnBridge):
             The loss stopped being finite, or no weight moved.
         """
         seed = root_seed(self.random_state)
-        threshold = self._new_threshold()
+        threshold = build_threshold(self.threshold)
         modality = self._new_modality()
         X = modality.check(X)
         parts = self._split(X, groups, time, seed)
         self._forget()
         self.modality_ = modality.fit(take(X, parts.train))
         self.branches_ = self._fit_branches(X, parts, groups, time, seed)
-        self.fusion_ = Fusion().fit({b.settings.name: b.judge.scorer.reference_scores_ for b in self.branches_})
+        references = {branch.settings.name: branch.judge.scorer.reference_scores_ for branch in self.branches_}
+        self.fusion_ = Fusion(weights=fusion_weights(self.branches_)).fit(references)
         self.history_ = {b.settings.name: b.history for b in self.branches_ if b.history}
         self.split_ = parts
         if hasattr(self.modality_, "columns_"):
@@ -179,7 +181,7 @@ class Detector(ScikitLearnBridge):
         if X is None and not hasattr(self, "calibration_scores_"):
             raise NotCalibrated("`X` must hold normal samples the first time; got None. Give some that did not train.")
         scores = self.calibration_scores_ if X is None else self.anomaly_scores(X)
-        self._calibrate(self._new_threshold(threshold), scores)
+        self._calibrate(build_threshold(self.threshold if threshold is None else threshold), scores)
         return self
 
     def anomaly_scores(self, X: Any) -> FloatArray:
@@ -251,15 +253,6 @@ class Detector(ScikitLearnBridge):
                 f"`modality` must be one of {sorted(modalities.MODALITIES)} or a Modality; got {self.modality!r}."
             )
         return unlearned(self.modality)
-
-    def _new_threshold(self, threshold: str | Threshold | None = None) -> Threshold:
-        chosen = self.threshold if threshold is None else threshold
-        if isinstance(chosen, str):
-            made: Threshold = named("threshold", THRESHOLDS, chosen)()
-            return made
-        if not (hasattr(chosen, "fit") and hasattr(chosen, "p_values")):
-            raise InvalidParameter(f"`threshold` must be one of {sorted(THRESHOLDS)} or a Threshold; got {chosen!r}.")
-        return unlearned(chosen)
 
     def _forget(self) -> None:
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from unalike.data import evenly
 from unalike.embeddings import embed_batch
 from unalike.errors import InvalidParameter, TrainingFailed, TrainingWarning
 from unalike.objectives.metrics import alignment, effective_rank, spread, uniformity
@@ -94,7 +95,7 @@ def train(
     """
     check(settings)
     if hasattr(objective, "prepare"):
-        objective.prepare(rows.load(_evenly(rows.n, _SAMPLE)))  # type: ignore[operator]
+        objective.prepare(rows.load(evenly(rows.n, _SAMPLE)))  # type: ignore[operator]
     encoder = objective.get_submodule("encoder")
     before = _snapshot(encoder)
     loop = _Loop(objective, rows, view, settings, seed, device)
@@ -180,7 +181,7 @@ class _Loop:
         optimizer = _optimizer(objective, settings)
         self.module, self.optimizer = self.fabric.setup(_Step(objective, view), optimizer)
         self.schedule = LambdaLR(optimizer, self.plan.rate)
-        self.probe = _Probe(rows.load(_evenly(rows.n, _PROBE)), view, seed)
+        self.probe = _Probe(rows.load(evenly(rows.n, _PROBE)), view, seed)
         self.step = 0
         self._restart()
 
@@ -289,10 +290,6 @@ def _tensors(rows: TrainingRows, positions: IntArray, device: torch.device) -> t
 
     data = rows.load(positions).to(device, non_blocking=True)
     return data, torch.from_numpy(positions).to(device), column(rows.group), column(rows.time), column(rows.label)
-
-
-def _evenly(n: int, at_most: int) -> IntArray:
-    return np.unique(np.linspace(0, n - 1, min(n, at_most)).round().astype(np.int64))
 
 
 def _snapshot(module: nn.Module) -> list[Tensor]:

@@ -17,7 +17,7 @@ sample was cut into several), ``d`` the width of an embedding.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -287,6 +287,11 @@ class Branch:
         What the objective contrasts under. None: the modality's default.
     training : Training, optional
         None: the detector's.
+    weight : float
+        Of its tail score in the fusion.
+    agreement : float, optional
+        In [-1, 1]: the branch counts only when its reference scores have at least this rank correlation with
+        those of the first branch. None: it always counts.
     """
 
     name: str
@@ -294,4 +299,6 @@ class Branch:
     scorer: Any = "knn"
     objective: Any = None
     views: View | Callable[..., Any] | Sequence[Any] | None = None
-    training: Training | None = field(default=None)
+    training: Training | None = None
+    weight: float = 1.0
+    agreement: float | None = None

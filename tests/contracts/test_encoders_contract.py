@@ -23,7 +23,7 @@ VECTORS = Schema((6,))
 
 CASES = {
     "convnet-grey": (ConvNet(), GREY),
-    "convnet-color": (ConvNet(channels=(8, 12), width=16, grid=2, activation="relu"), COLOR),
+    "convnet-color": (ConvNet(channels=(8, 12), width=16, grid=1, activation="silu"), COLOR),
     "convnet-many": (ConvNet(channels=(4, 7, 30), width=5, grid=3), MANY),
     "resnet18-small": (ResNet18(), GREY),
     "resnet18-large": (ResNet18(small=False, width=16), COLOR),

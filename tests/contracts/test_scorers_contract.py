@@ -14,7 +14,7 @@ from sklearn.mixture import GaussianMixture
 
 from unalike import lookup
 from unalike.errors import InvalidInput, NotFitted
-from unalike.scorers import KNN, SCORERS, Centroid, IsolationForest, Outlier
+from unalike.scorers import KNN, SCORERS, Centroid, IsolationForest, Mahalanobis, Outlier
 from unalike.scorers.build import build_scorer
 from unalike.types import Scorer, Stateful
 
@@ -24,6 +24,7 @@ OURS = [
     Centroid(),
     Centroid("cosine"),
     IsolationForest(n_trees=20),
+    Mahalanobis(),
 ]
 WRAPPED = [Outlier(pyod_knn.KNN(n_neighbors=3)), Outlier(GaussianMixture(random_state=0))]
 RNG = np.random.default_rng(0)

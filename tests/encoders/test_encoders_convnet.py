@@ -37,6 +37,15 @@ def test_its_layers_are_told_by_the_settings():
     assert sum(isinstance(part, nn.ReLU) for part in encoder.body) == 4
 
 
+@pytest.mark.parametrize(
+    ("size", "grid"), [((4, 4), (4, 4)), ((8, 8), (4, 4)), ((8, 30), (4, 15)), ((28, 28), (7, 7)), ((65, 64), (17, 16))]
+)
+def test_maps_are_halved_but_not_below_four_pixels(size, grid):
+    encoder = built(ConvNet(), 1, *size)
+    assert encoder.grid == grid
+    assert encoder.body(images(1, 1, *size)).shape[2:] == grid
+
+
 @pytest.mark.parametrize("grid", [1, 2, 3])
 @pytest.mark.parametrize("size", [(8, 8), (9, 13), (32, 20)])
 def test_the_mean_of_the_locations_is_the_embedding(grid, size):
@@ -118,7 +127,7 @@ def test_settings_from_json_equal_those_from_python():
         ({"channels": (8, 2)}, "`channels` must be a whole number of 4 or more; got 2"),
         ({"width": True}, "`width` must be a whole number of 1 or more; got True"),
         ({"grid": 0}, r"`grid` must be one of \[1, 2, 3, 4\]; got 0"),
-        ({"activation": "tanh"}, r"`activation` must be one of \['silu', 'relu'\]; got 'tanh'"),
+        ({"activation": "tanh"}, r"`activation` must be one of \['relu', 'silu'\]; got 'tanh'"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, told):

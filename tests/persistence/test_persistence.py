@@ -22,7 +22,6 @@ from unalike import Branch, Detector, Training, encoders, load, modalities, obje
 from unalike.errors import CannotLoad, InvalidInput, InvalidParameter, NotCalibrated, NotFitted
 from unalike.persistence import Unavailable, archive, inspect
 from unalike.seeding import RowGenerator
-from unalike.types import Schema
 
 pytestmark = pytest.mark.filterwarnings("ignore::unalike.errors.UnalikeWarning")
 
@@ -341,9 +340,7 @@ class MyThreshold(thresholds.Quantile):
 
 @dataclass(kw_only=True)
 class MyTable(modalities.Table):
-    @property
-    def schema(self) -> Schema:
-        return super().schema if hasattr(self, "scale_") else Schema(())
+    pass
 
 
 class MyView:

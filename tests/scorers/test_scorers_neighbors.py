@@ -80,7 +80,9 @@ def test_equals_scikit_learn(metric: str) -> None:
     np.testing.assert_array_equal(ours[1], positions)
 
 
-def test_chunks_cut_bank_and_queries_and_change_nothing() -> None:
+@pytest.mark.parametrize("kept", [0, 16])
+def test_chunks_cut_bank_and_queries_and_change_nothing(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_KEPT_CHUNKS", kept)
     g = RNG(0)
     bank, queries = g.normal(size=(5000, 30)).astype(np.float32), g.normal(size=(1500, 30)).astype(np.float32)
     small, large = (KNN(k=5, chunk_mb=mb).fit(bank, reference=bank[:1]) for mb in (1, 256))
@@ -91,9 +93,9 @@ def test_chunks_cut_bank_and_queries_and_change_nothing() -> None:
         blocks.append(part)
         return original(self, part, dtype)  # type: ignore[arg-type]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search.Search, "_framed_bank", spied)
-        scores = small.score(queries)
+    monkeypatch.setattr(search.Search, "_framed_bank", spied)
+    scores = small.score(queries)
+    assert (small._search._kept is None) == (kept == 0)
     assert len({part.start for part in blocks}) > 5
     assert sum(part.start == 0 for part in blocks) > 5
     np.testing.assert_array_equal(scores, large.score(queries))

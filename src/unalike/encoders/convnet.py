@@ -22,8 +22,8 @@ _SMALLEST_HALVED = 8
 class ConvNet:
     """Settings of a stack of 3x3 convolutions for images of 8 to 64 pixels (smaller and larger ones work).
 
-    Per stage: convolution, group normalisation, activation; between two stages the size is halved. The
-    last map is averaged over the cells of a grid, and a linear layer makes the embedding. A sample's
+    Per stage: convolution, group normalisation, activation; between two stages the size is halved,
+    but not below 4 pixels. The last map is averaged over the cells of a grid, and a linear layer makes the embedding. A sample's
     embedding never depends on the other samples of its batch, in training neither. Images are standardised
     per channel with the mean and the standard deviation of the training data (`prepare`).
 
@@ -35,7 +35,7 @@ class ConvNet:
         Width of the embedding.
     grid : {1, 2, 3, 4}
         Cells per side that the last map is averaged over: 1 forgets where a thing is, 2 keeps the quarter.
-    activation : {"silu", "relu"}
+    activation : {"relu", "silu"}
         After each normalisation.
 
     Raises
@@ -46,14 +46,14 @@ class ConvNet:
 
     channels: tuple[int, ...] = (32, 64, 128)
     width: int = 128
-    grid: int = 1
-    activation: Literal["silu", "relu"] = "silu"
+    grid: int = 2
+    activation: Literal["silu", "relu"] = "relu"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", wholes("channels", self.channels, _FEWEST_CHANNELS))
         whole("width", self.width)
         one_of("grid", self.grid, (1, 2, 3, 4))
-        one_of("activation", self.activation, ("silu", "relu"))
+        one_of("activation", self.activation, ("relu", "silu"))
 
     def build(self, schema: Schema) -> PooledEncoder:
         """The network for images ``(channels, height, width)``; torch's generator draws its weights."""
@@ -63,7 +63,7 @@ class ConvNet:
         before = channels
         for stage, after in enumerate(self.channels):
             if stage and not 0 < min(height, width) < _SMALLEST_HALVED:
-                # ceil_mode: a long narrow image keeps its last row, and images that vary in size may be small.
+                # ceil_mode: an odd side keeps its last row, and images that vary in size may be tiny.
                 stages.append(nn.MaxPool2d(2, ceil_mode=True))
                 height, width = _halved(height), _halved(width)
             stages += [nn.Conv2d(before, after, 3, padding=1), group_norm(after), activation()]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unalike import reading
-from unalike.data import count, take
+from unalike.data import count, evenly, take
 from unalike.encoders.convnet import ConvNet
 from unalike.encoders.raw import Raw
 from unalike.errors import InvalidInput, InvalidParameter, MissingExtra, NotFitted
@@ -140,9 +140,9 @@ class Image:
         return (
             Branch(
                 name="contrast",
-                encoder=ConvNet(),
+                encoder=ConvNet(channels=(16, 32, 64), grid=2),
                 objective=SimCLR(temperature=0.2),
-                scorer=KNN(k=1, metric="cosine"),
+                scorer=KNN(k=1),
                 training=training,
             ),
             Branch(name="pixels", encoder=Raw(), scorer=KNN(k=1)),
@@ -159,7 +159,7 @@ class Image:
         self.size_ = (int(state["size"][0]), int(state["size"][1]))
 
     def _shapes(self, images: Collection) -> list[tuple[int, ...]]:
-        positions = np.unique(np.linspace(0, len(images) - 1, min(len(images), _SEVERAL)).round().astype(np.int64))
+        positions = evenly(len(images), _SEVERAL)
         return [_image(image, self.layout).shape for image in take(images, positions)]
 
     def _one(self, image: Any) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -15,8 +15,11 @@ from unalike.data import count
 from unalike.encoders.mlp import TableMLP
 from unalike.encoders.raw import RawTable
 from unalike.errors import InvalidInput, InvalidParameter, NotFitted
+from unalike.objectives.simclr import SimCLR
 from unalike.objectives.synthetic import SyntheticContrast
+from unalike.scorers.mahalanobis import Mahalanobis
 from unalike.scorers.neighbors import KNN
+from unalike.scorers.parametric import Centroid
 from unalike.types import Branch, Collection, FloatArray, IntArray, Schema, Training, View
 from unalike.views.table import CorruptCells
 
@@ -142,14 +145,26 @@ class Table:
         return CorruptCells(rate=0.3)
 
     def branches(self) -> tuple[Branch, ...]:
-        """Two networks trained by contrast against synthetic negatives, and two rescaled input views."""
-        training = Training(steps=300, batch_size=128, optimizer="adamw", weight_decay=1e-4, warmup=0.0)
-        objective = SyntheticContrast(levels=self.schema.levels)
+        """Raw and compressed nearest neighbours, two contrasts, and one centre where the data has one."""
+        synthetic = Training(steps=300, batch_size=128, optimizer="adamw", weight_decay=1e-4, warmup=0.0)
         return (
-            Branch(name="contrast-silu", encoder=TableMLP(activation="silu"), objective=objective, training=training),
-            Branch(name="contrast-relu", encoder=TableMLP(activation="relu"), objective=objective, training=training),
-            Branch(name="signed-log", encoder=RawTable(scaling="signed-log"), scorer=KNN(k=1)),
-            Branch(name="quantile", encoder=RawTable(scaling="quantile"), scorer=KNN(k=1)),
+            Branch(name="nearest", encoder=RawTable(), scorer=KNN(k=1)),
+            Branch(name="nearest-log", encoder=RawTable(scaling="signed-log"), scorer=KNN(k=1)),
+            Branch(
+                name="contrast",
+                encoder=TableMLP(activation="relu"),
+                objective=SyntheticContrast(levels=self.schema.levels),
+                scorer=KNN(k=1),
+                training=synthetic,
+            ),
+            Branch(
+                name="contrast-views",
+                encoder=TableMLP(activation="relu"),
+                objective=SimCLR(temperature=0.5),
+                scorer=Mahalanobis(),
+                training=replace(synthetic, batch_size=256),
+            ),
+            Branch(name="center", encoder=RawTable(), scorer=Centroid(), weight=8.0, agreement=0.65),
         )
 
     def state(self) -> dict[str, Any]:

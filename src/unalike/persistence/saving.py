@@ -25,7 +25,7 @@ from unalike.persistence.codec import Packer, Unavailable, user_name
 from unalike.types import Collection, Stateful
 
 _LIBRARIES = ("torch", "numpy", "scikit-learn", "safetensors", "skops")
-STORED_APART = ("modality_", "branches_", "fusion_", "threshold_", "history_")
+_STORED_APART = ("modality_", "branches_", "fusion_", "threshold_", "history_")
 """Learned attributes that are stored in their own way; every other one is stored as it is."""
 
 
@@ -166,4 +166,4 @@ def _weights(branches: tuple[FittedBranch, ...]) -> dict[str, Tensor]:
 
 def _other_learned(detector: Detector) -> dict[str, Any]:
     learned = {name: value for name, value in vars(detector).items() if name.endswith("_") and not name.startswith("_")}
-    return {name: value for name, value in learned.items() if name not in STORED_APART}
+    return {name: value for name, value in learned.items() if name not in _STORED_APART}

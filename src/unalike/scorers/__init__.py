@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from unalike.scorers.adapter import Outlier
     from unalike.scorers.boundary import IsolationForest
     from unalike.scorers.fusion import Fusion
+    from unalike.scorers.mahalanobis import Mahalanobis
     from unalike.scorers.neighbors import KNN
     from unalike.scorers.parametric import Centroid
 
 SCORERS = {
     "knn": "unalike.scorers.neighbors:KNN",
     "centroid": "unalike.scorers.parametric:Centroid",
-    "isolation_forest": "unalike.scorers.boundary:IsolationForest",
+    "mahalanobis": "unalike.scorers.mahalanobis:Mahalanobis",
+    "isolation-forest": "unalike.scorers.boundary:IsolationForest",
 }
 """Names that ``scorer=`` takes. What cannot be made from a name alone is only exported."""
 
@@ -29,7 +31,7 @@ _EXPORTED = {
     "fusion": "unalike.scorers.fusion:Fusion",
 }
 
-__all__ = ["KNN", "SCORERS", "Centroid", "Fusion", "IsolationForest", "Outlier"]
+__all__ = ["KNN", "SCORERS", "Centroid", "Fusion", "IsolationForest", "Mahalanobis", "Outlier"]
 
 
 def __getattr__(name: str) -> Any:

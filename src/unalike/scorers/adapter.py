@@ -87,12 +87,13 @@ class Outlier:
     def state(self) -> NoReturn:
         raise InvalidParameter(
             f"The scorer Outlier({type(self.detector).__name__}) cannot be saved: a detector of another library has "
-            "no file format that is safe to load. Save the model without it and give the fitted scorer to `load`, or "
-            "use a scorer of unalike's."
+            "no file format that is safe to load. Use a scorer of unalike's for a model that is to be saved."
         )
 
     def restore(self, state: dict[str, Any]) -> NoReturn:
-        raise CannotLoad(f"Outlier({type(self.detector).__name__}) is not stored in model files; give it to `load`.")
+        raise CannotLoad(
+            f"Outlier({type(self.detector).__name__}) is not stored in model files. Use a scorer of unalike's."
+        )
 
 
 def _double(rows: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from unalike.data import group_codes
+from unalike.data import evenly, group_codes
 from unalike.scorers.arrays import checked, require_choice, require_count, require_fitted
 from unalike.scorers.search import Search, Skip
 from unalike.types import FloatArray, IntArray
@@ -35,8 +35,8 @@ class KNN:
     distance : {"kth", "mean"}
         To the k-th neighbour, or the mean over the k.
     chunk_mb : int
-        Working memory of a search in MiB. A bank no larger than this is also kept in a prepared form between
-        searches. It never changes a score.
+        Working memory of a search in MiB. Between searches a bank of up to 16 times as much (1 GiB by default) is
+        also kept in a prepared form in single precision. It never changes a score.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ class KNN:
         codes = np.arange(m) if groups is None else group_codes(groups.tolist(), m)
         if codes.max() == 0:
             codes = np.arange(m)
-        chosen = np.linspace(0, m - 1, min(m, _LARGEST_REFERENCE)).round().astype(np.int64)
+        chosen = evenly(m, _LARGEST_REFERENCE)
         others = Skip(codes[chosen], codes)
         return self._reduced(self._search.nearest(self.bank_[chosen], min(self.k, m - 1), others)[0])
 

@@ -23,6 +23,8 @@ from unalike.scorers.arrays import unit_rows
 from unalike.types import BoolArray, FloatArray, IntArray
 
 _SPARE = 8
+# A prepared bank answers single queries many times faster; past this many chunks it would cost too much memory.
+_KEPT_CHUNKS = 16
 # An error this small relative to the distance cannot be told from the exact answer (ties, mostly).
 _NEGLIGIBLE = 1e-9
 
@@ -55,8 +57,8 @@ class Search:
     metric : {"euclidean", "cosine"}
         Cosine distance is ``1 - cos``, computed as half the squared distance of unit vectors.
     chunk_mb : int
-        Working memory of a search in MiB; a bank no larger than this is also kept in single precision
-        between searches.
+        Working memory of a search in MiB. Between searches a bank of up to 16 times as much is also kept in single
+        precision, ready for the product.
     """
 
     def __init__(self, bank: FloatArray, *, metric: Literal["euclidean", "cosine"], chunk_mb: int) -> None:
@@ -102,11 +104,10 @@ class Search:
 
     def _frame(self) -> tuple[FloatArray, float]:
         """Centre and largest deviation of the bank: the product loses least in a frame near its own rows."""
-        step = max(self._numbers // (2 * self._width), 1)
-        blocks = [self.bank[start : start + step] for start in range(0, len(self.bank), step)]
-        centre = sum(self._lift(block).sum(axis=0, dtype=np.float64) / len(self.bank) for block in blocks)
+        blocks = self._blocks()
+        centre = sum(self._lift(self.bank[part]).sum(axis=0, dtype=np.float64) / len(self.bank) for part in blocks)
         centre = np.asarray(centre).astype(np.float64 if self.metric == "cosine" else self.bank.dtype)
-        scale = max(float(np.abs(self._lift(block) - centre).max()) for block in blocks)
+        scale = max(float(np.abs(self._lift(self.bank[part]) - centre).max()) for part in blocks)
         return centre, scale if scale > 0.0 else 1.0
 
     def _search(self, lifted: FloatArray, k: int, skip: Skip | None) -> tuple[FloatArray, IntArray]:
@@ -139,8 +140,8 @@ class Search:
             # A nearer row than the farthest one found is at most this long.
             longest = 2.0 * np.sqrt(length2) + np.sqrt(farthest)
             error = (8.0 + 4.0 * math.sqrt(self._width)) * np.finfo(precision).eps / 2.0 * longest**2
-            # A row is also sure where a last candidate to be skipped is at infinity: all others are found. And where the
-            # product overflowed: then the row is so far away that all of the bank is at one distance.
+            # Also sure: rows whose last candidate is one to be skipped, at infinity, for all others are found; and
+            # rows whose product overflowed, for they are so far away that all of the bank is at one distance.
             missed = last + length2 <= farthest + error
             tied = (precision is np.float64) & (error <= _NEGLIGIBLE * farthest)
             sure = ~missed | tied | (farthest == 0.0) | (count == len(self.bank))
@@ -168,16 +169,23 @@ class Search:
 
     def _framed_bank(self, part: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Rows of the bank in its frame ``(b, width)`` and their squared lengths ``(b,)``."""
-        keep = dtype is torch.float32 and self.bank.shape[0] * self._width <= 2 * self._numbers
-        if keep and self._kept is not None:
-            return self._kept[0][part], self._kept[1][part]
-        rows = self.bank if keep else self.bank[part]
-        framed = torch.from_numpy((self._lift(rows) - self._centre) / self._scale).to(dtype)
-        length2 = framed.square().sum(dim=1)
-        if not keep:
-            return framed, length2
-        self._kept = framed, length2
-        return framed[part], length2[part]
+        if dtype is not torch.float32 or len(self.bank) * self._width > 2 * _KEPT_CHUNKS * self._numbers:
+            return self._framed(part, dtype)
+        if self._kept is None:
+            rows, length2 = torch.empty(len(self.bank), self._width), torch.empty(len(self.bank))
+            for block in self._blocks():
+                rows[block], length2[block] = self._framed(block, dtype)
+            self._kept = rows, length2
+        return self._kept[0][part], self._kept[1][part]
+
+    def _framed(self, part: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        rows = torch.from_numpy((self._lift(self.bank[part]) - self._centre) / self._scale).to(dtype)
+        return rows, rows.square().sum(dim=1)
+
+    def _blocks(self) -> list[slice]:
+        """The whole bank, in parts that fit in a quarter of the memory as float64."""
+        step = max(self._numbers // (4 * self._width), 1)
+        return [slice(start, start + step) for start in range(0, len(self.bank), step)]
 
     def _exact(self, lifted: FloatArray, positions: IntArray, skip: Skip | None) -> FloatArray:
         """Squared distances ``(n, count)`` to the rows at `positions`; NaN for those to be skipped."""
@@ -193,12 +201,11 @@ class Search:
 
     def _directly(self, row: FloatArray, k: int, skip: Skip | None) -> tuple[FloatArray, IntArray]:
         """Squared distances and positions ``(k,)`` for one row, from direct differences to the whole bank."""
-        step = max(self._numbers // (2 * self._width), 1)
         squared = np.empty(len(self.bank))
         with np.errstate(over="ignore"):
-            for start in range(0, len(self.bank), step):
-                difference = self._lift(self.bank[start : start + step]) - row
-                squared[start : start + step] = (difference * difference).sum(axis=-1)
+            for part in self._blocks():
+                difference = self._lift(self.bank[part]) - row
+                squared[part] = (difference * difference).sum(axis=-1)
         if skip is not None:
             squared[skip.bank == skip.queries] = np.nan
         order = np.argsort(squared, kind="stable")[:k]

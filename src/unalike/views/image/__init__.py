@@ -36,7 +36,7 @@ def standard_image_view(shape: tuple[int, ...]) -> Compose:
     """What small and middling images are contrasted under by default, after SimCLR (Chen et al., 2020).
 
     Colour images: crop, flip, colour, grey, and blur from 64 pixels. Others: milder, because shape and place
-    are all they show: crop, small turn and shift, brightness and contrast; no flip for one channel, where a
+    are all they show: small crop, turn and shift, and noise; no flip for one channel, where a
     mirrored digit or print is another thing.
 
     Parameters
@@ -62,8 +62,8 @@ def standard_image_view(shape: tuple[int, ...]) -> Compose:
     else:
         flip = 0.0 if channels == 1 else 0.5
         members = [
-            Affine(scale=(0.6, 1.0), ratio=(0.9, 1.1), degrees=10.0, translate=0.05, horizontal_flip=flip),
-            ColorJitter(brightness=0.2, contrast=0.2, saturation=0.0, hue=0.0, p=0.8),
+            Affine(scale=(0.85, 1.0), ratio=(0.95, 1.05), degrees=5.0, translate=0.05, horizontal_flip=flip),
+            GaussianNoise(scale=(0.2, 0.2), p=1.0),
         ]
     if min(sides) >= _BLUR_FROM:
         members.append(GaussianBlur(sigma=(0.1, 2.0), p=0.5))
