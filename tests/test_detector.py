@@ -271,6 +271,7 @@ def test_branches_can_be_switched_off_and_are_fused(breast_cancer: OneClass) -> 
         ({"device": "abacus"}, "device"),
         ({"random_state": "today"}, "random_state"),
         ({"training": Training(epochs=0)}, "epochs"),
+        ({"training": {"epoch": 3}}, "epoch"),
     ],
 )
 def test_wrong_settings_teach(settings: dict[str, object], match: str, breast_cancer: OneClass) -> None:
@@ -307,3 +308,20 @@ def test_the_table_default_uses_synthetic_negatives_and_a_name_swaps_it(breast_c
     assert branch.settings.training == QUICK
     assert detector.embed(breast_cancer.test).shape[1] == 32
     assert detector.history_["main"][-1]["loss"] < detector.history_["main"][1]["loss"]
+
+
+def test_a_mapping_changes_some_training_settings_of_every_branch(breast_cancer: OneClass) -> None:
+    detector = Detector("table", training={"steps": 4}).fit(breast_cancer.train)
+    trained = [branch.settings.training for branch in detector.branches_ if branch.history]
+    own = [branch.training for branch in detector.modality_.branches() if branch.objective is not None]
+    assert [settings.steps for settings in trained] == [4] * len(own)
+    assert [settings.batch_size for settings in trained] == [settings.batch_size for settings in own]
+
+
+def test_a_center_counts_only_where_it_orders_normal_rows_as_neighbours_do() -> None:
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=(300, 10))
+    several = 0.3 * one + 9.0 * np.eye(10)[np.arange(300) % 3]
+    weights = [table().fit(X).fusion_.weights["center"] for X in (one, several)]
+    assert weights[0] > 0
+    assert weights[1] == 0

@@ -128,9 +128,13 @@ def test_fewer_rows_than_a_batch_train_and_no_row_is_dropped(n: int, batch: int,
     assert sum(objective.sizes) == n
 
 
-def test_steps_override_epochs() -> None:
+def test_training_ends_at_the_first_of_steps_and_epochs() -> None:
+    assert total_steps(50, Training(batch_size=10)) == 250
+    assert total_steps(50, Training(batch_size=10, epochs=2)) == 10
+    assert total_steps(50, Training(batch_size=10, epochs=2, steps=7)) == 7
+    assert total_steps(50, Training(batch_size=10, epochs=1, steps=7)) == 5
     objective = make()
-    fit(objective, Training(epochs=1, steps=7, batch_size=10))
+    fit(objective, Training(steps=7, batch_size=10))
     assert objective.steps_seen == len(objective.sizes) == 7 == total_steps(50, Training(steps=7, batch_size=10))
     assert objective.prepared_with == (50, 5)
 

@@ -19,7 +19,7 @@ from unalike.errors import InvalidParameter
 from unalike.objectives.build import build_objective
 from unalike.scorers.build import build_scorer
 from unalike.seeding import derive
-from unalike.training import History, TrainingRows, total_steps, train
+from unalike.training import History, TrainingRows, settle, total_steps, train
 from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Scorer, Training, View
 from unalike.views.compose import as_view
 
@@ -100,7 +100,7 @@ def fit_branch(
     train_parts: Parts,
     reference_parts: Parts | None,
     *,
-    training: Training | None,
+    training: Training | Mapping[str, Any] | None,
     seed: int,
     device: torch.device,
     on_epoch: Callable[[str, int, dict[str, float]], None] | None = None,
@@ -115,8 +115,8 @@ def fit_branch(
         Fitted; gives the schema and the default views.
     train_parts, reference_parts : Parts
         Training parts, and held-out ones for the reference scores.
-    training : Training, optional
-        Overrides the branch's own.
+    training : Training or mapping, optional
+        Overrides the branch's own, whole or field by field.
     seed : int
         Of this branch.
     device : torch.device
@@ -133,7 +133,7 @@ def fit_branch(
         judge = _judge(encoder, branch, train_parts, reference_parts, device, exact)
         return FittedBranch(branch, judge, None, [])
     untrained = _judge(copy.deepcopy(encoder), branch, train_parts, reference_parts, device, exact)
-    settings = training or branch.training or Training()
+    settings = settle(branch.training, training)
     objective = build_objective(branch.objective, encoder, derive(seed, "objective"))
     view = prepared(modality.view() if branch.views is None else as_view(branch.views), sample)
     history = train(

@@ -9,7 +9,6 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +18,7 @@ from unalike import __version__
 from unalike.errors import InvalidParameter, UnalikeError, UnalikeWarning
 
 if TYPE_CHECKING:
-    from unalike.types import Collection, Modality, Training
+    from unalike.types import Modality
 
 app = typer.Typer(
     name="unalike",
@@ -70,7 +69,7 @@ def fit(
     kind = _modality(modality, cli_inputs.left_out(X, ignore, groups), id_column)
     detector = Detector(
         kind,
-        training=_training(kind, X, epochs, steps),
+        training=_length(epochs, steps),
         threshold="conformal" if false_alarm_rate is None else Conformal(false_alarm_rate=false_alarm_rate),
         device=device,
         random_state=seed,
@@ -241,17 +240,10 @@ def _modality(name: str, ignore: Sequence[str], id_column: str | None) -> Modali
     return made
 
 
-def _training(modality: Modality, X: Collection, epochs: int | None, steps: int | None) -> Training | None:
-    """The training settings of the modality's default, with another length."""
-    import copy
-
-    from unalike.types import Training
-
+def _length(epochs: int | None, steps: int | None) -> dict[str, int | None] | None:
+    """What ``--epochs`` or ``--steps`` changes in the training of every branch."""
     if epochs is None and steps is None:
         return None
     if epochs is not None and steps is not None:
         raise InvalidParameter(f"`--epochs` and `--steps` both set the length; got {epochs} and {steps}. Give one.")
-    probe = copy.deepcopy(modality)
-    branches = probe.fit(probe.check(X)).branches()
-    own = next((branch.training for branch in branches if branch.training is not None), Training())
-    return replace(own, epochs=own.epochs if epochs is None else epochs, steps=steps)
+    return {"epochs": epochs, "steps": steps}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from unalike.progress import show
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import derive, numpy_generator, resolve_device, root_seed
 from unalike.thresholds import Conformal, build_threshold
-from unalike.training import check as check_training
+from unalike.training import settle
 from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Threshold, Training
 
 
@@ -48,8 +48,8 @@ class Detector(ScikitLearnBridge):
         Instead of the modality's tuned default; their tail probabilities are fused.
     switch_off : sequence of str
         Names of branches to leave out.
-    training : Training, optional
-        Overrides the branches' own settings.
+    training : Training or mapping, optional
+        Overrides the branches' own settings; a mapping such as ``{"epochs": 10}`` changes these fields only.
     threshold : Threshold or str
         Default: conformal at a false-alarm rate of 1%, or the finest that the calibration samples can hold.
     calibration_fraction : float
@@ -99,7 +99,7 @@ class Detector(ScikitLearnBridge):
         views: Any = None,
         branches: Sequence[Branch] | None = None,
         switch_off: Sequence[str] = (),
-        training: Training | None = None,
+        training: Training | Mapping[str, Any] | None = None,
         threshold: str | Threshold = "conformal",
         calibration_fraction: float = 0.2,
         reference_fraction: float = 0.0,
@@ -303,8 +303,7 @@ class Detector(ScikitLearnBridge):
         return Parts(len(owner), load, _at(group, owner), _at(time, owner))
 
     def _chosen_branches(self) -> tuple[Branch, ...]:
-        if self.training is not None:
-            check_training(self.training)
+        settle(None, self.training)
         exchanged = {"encoder": self.encoder, "objective": self.objective, "scorer": self.scorer, "views": self.views}
         return choose_branches(self.modality_.branches(), self.branches, exchanged, self.switch_off)
 

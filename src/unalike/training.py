@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ History = list[dict[str, float]]
 _PROBE = 256
 _SAMPLE = 10_000
 _ROWS_OF_HISTORY = 50
+_USUAL_EPOCHS = 50
 _COLLAPSED_RANK = 1.5
 _COLLAPSED_SPREAD = 0.05
 
@@ -116,6 +118,32 @@ def total_steps(n: int, settings: Training) -> int:
     return _Plan.of(n, settings).steps
 
 
+def settle(own: Training | None, override: Training | Mapping[str, Any] | None) -> Training:
+    """The settings to train with.
+
+    Parameters
+    ----------
+    own : Training, optional
+        The branch's; None stands for ``Training()``.
+    override : Training or mapping, optional
+        The detector's: whole settings, or some fields, which change those of the branch's own.
+
+    Raises
+    ------
+    InvalidParameter
+        When a field is unknown or a setting out of range.
+    """
+    own = own or Training()
+    if override is None or isinstance(override, Training):
+        settings = override or own
+    elif not isinstance(override, Mapping) or not set(override) <= {field.name for field in fields(own)}:
+        raise InvalidParameter(f"`training` must be a Training or a mapping of its fields; got {override!r}.")
+    else:
+        settings = replace(own, **override)
+    check(settings)
+    return settings
+
+
 def check(settings: Training) -> None:
     """Refuse settings that cannot train.
 
@@ -151,7 +179,11 @@ class _Plan:
     @staticmethod
     def of(n: int, settings: Training) -> _Plan:
         per_epoch = max(1, round(n / settings.batch_size)) if n >= settings.batch_size else 1
-        steps = settings.steps if settings.steps is not None else settings.epochs * per_epoch
+        steps = min(
+            math.inf if settings.steps is None else settings.steps,
+            math.inf if settings.epochs is None else settings.epochs * per_epoch,
+        )
+        steps = _USUAL_EPOCHS * per_epoch if math.isinf(steps) else int(steps)
         epochs = math.ceil(steps / per_epoch)
         every = max(1, math.ceil(epochs / _ROWS_OF_HISTORY))
         recorded = frozenset({*range(every, epochs + 1, every), 1, epochs})

@@ -240,10 +240,10 @@ class Training:
 
     Parameters
     ----------
-    epochs : int
-        Passes over the training rows. Ignored when `steps` is given.
+    epochs : int, optional
+        At most so many passes over the training rows.
     steps : int, optional
-        Optimiser steps in all.
+        At most so many optimiser steps. With neither given, training takes 50 epochs.
     batch_size : int
         Samples per step. Fewer rows than this train as one batch.
     optimizer : {"adam", "adamw", "sgd"}
@@ -258,7 +258,7 @@ class Training:
         Largest norm of a step's gradient.
     """
 
-    epochs: int = 50
+    epochs: int | None = None
     steps: int | None = None
     batch_size: int = 256
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"

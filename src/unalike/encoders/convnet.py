@@ -22,10 +22,10 @@ _SMALLEST_HALVED = 8
 class ConvNet:
     """Settings of a stack of 3x3 convolutions for images of 8 to 64 pixels (smaller and larger ones work).
 
-    Per stage: convolution, group normalisation, activation; between two stages the size is halved,
-    but not below 4 pixels. The last map is averaged over the cells of a grid, and a linear layer makes the embedding. A sample's
-    embedding never depends on the other samples of its batch, in training neither. Images are standardised
-    per channel with the mean and the standard deviation of the training data (`prepare`).
+    Per stage: convolution, group normalisation, activation; between two stages the size is halved, but not
+    below 4 pixels. The last map is averaged over the cells of a grid, and a linear layer makes the embedding.
+    A sample's embedding never depends on the other samples of its batch, not in training either. Images are
+    standardised per channel with the mean and the standard deviation of the training data (`prepare`).
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class ConvNet:
     channels: tuple[int, ...] = (32, 64, 128)
     width: int = 128
     grid: int = 2
-    activation: Literal["silu", "relu"] = "relu"
+    activation: Literal["relu", "silu"] = "relu"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", wholes("channels", self.channels, _FEWEST_CHANNELS))

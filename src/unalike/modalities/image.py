@@ -136,7 +136,7 @@ class Image:
 
     def branches(self) -> tuple[Branch, ...]:
         """A small network trained from scratch by SimCLR, and raw pixels."""
-        training = Training(epochs=100, batch_size=256, learning_rate=1e-3)
+        training = Training(epochs=60, steps=600, batch_size=256)
         return (
             Branch(
                 name="contrast",
