@@ -14,16 +14,16 @@ from unalike import Detector, Training, encoders, evaluate, objectives, scorers,
 
 
 def images(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """32x32 pixels in RGB: discs of any colour, size and place; the last tenth are anomalies, plain noise."""
+    """32x32 pixels in RGB: noise with a faint disc of any colour and place; the last tenth are bright noise."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[0:1:32j, 0:1:32j]
-    row, column, radius = generator.uniform(0.25, 0.75, (3, n, 1, 1))
-    disc = np.hypot(y - row, x - column) < radius / 2  # (n, 32, 32)
-    noise = generator.uniform(size=(n, 32, 32, 3))
-    pixels = 0.9 * disc[..., None] * generator.uniform(size=(n, 1, 1, 3)) + 0.1 * noise
-    labels = np.arange(n) >= n - n // 10
-    pixels[labels] = noise[labels]
-    return pixels.astype(np.float32), labels
+    row, column, size = generator.uniform(0.25, 0.75, (3, n, 1, 1))
+    disc = np.hypot(y - row, x - column) < 0.4 * size  # (n, 32, 32)
+    colour = generator.uniform(-0.25, 0.25, (n, 1, 1, 3))
+    pixels = generator.normal(0.5, 0.1, (n, 32, 32, 3)) + disc[..., None] * colour
+    is_anomaly = np.arange(n) >= n - n // 10
+    pixels[is_anomaly] = generator.normal(1.0, 0.1, pixels[is_anomaly].shape)
+    return pixels.clip(0, 1).astype(np.float32), is_anomaly
 
 
 def main(epochs: int = 50, n: int = 2000) -> Detector:

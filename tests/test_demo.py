@@ -91,15 +91,17 @@ def test_the_model_on_disk_gives_the_decisions_on_disk(ran, case):
     np.testing.assert_array_equal(decisions.is_anomaly, rows["is_anomaly"].to_numpy())
 
 
-def test_scorers_on_an_embedding_agree_with_the_detector(ran):
-    """With the branch's own scorer the table's first column is what `Detector.branch_scores` gives."""
+@pytest.mark.parametrize("case", [demo.digits, demo.breast_cancer])
+def test_neighbours_on_an_embedding_are_those_of_the_branch(ran, case):
     _, summary, _ = ran
-    case = demo.breast_cancer()
-    rows = demo.parted(case.labels, seed=3)
-    scores = load(summary[case.name]["model"]).branch_scores(case.X.take(rows.test))
-    expected = summary[case.name]["auroc"]
-    for ours, theirs in (("contrast-silu", "trained (contrast-silu)"), ("contrast-silu (untrained)", "untrained")):
-        assert roc_auc_score(case.labels[rows.test], scores[ours]) == pytest.approx(expected[theirs]["knn"], abs=1e-12)
+    case = case()
+    test = demo.parted(case.labels, seed=3).test
+    detector = load(summary[case.name]["model"])
+    branch = next(iter(detector.history_))
+    scores = detector.branch_scores(case.X[test] if case.modality == "image" else case.X.take(test))
+    found = summary[case.name]["auroc"]
+    for ours, theirs in ((branch, f"trained ({branch})"), (f"{branch} (untrained)", "untrained")):
+        assert roc_auc_score(case.labels[test], scores[ours]) == pytest.approx(found[theirs]["knn"], abs=1e-12)
 
 
 def test_the_table_on_disk_gives_the_same_scores_again(ran):

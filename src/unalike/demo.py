@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from unalike.data import take
 from unalike.detector import Detector
 from unalike.persistence import save
 from unalike.scorers.boundary import IsolationForest
-from unalike.scorers.build import build_scorer
+from unalike.scorers.neighbors import KNN
 from unalike.scorers.parametric import Centroid
 from unalike.seeding import numpy_generator, resolve_device
 from unalike.thresholds import Conformal
@@ -154,8 +154,9 @@ def auroc_by_scorer(
     branch = next(branch for branch in detector.branches_ if branch.untrained is not None)
     judges = {f"trained ({branch.settings.name})": branch.judge, "untrained": branch.untrained}
     learned, judged = (_embeddings(detector, judges, X) for X in (take(train, detector.split_.train), test))
+    own = branch.judge.scorer
     scorers: Mapping[str, Callable[[], Scorer]] = {
-        "knn": lambda: build_scorer(branch.settings.scorer),
+        "knn": lambda: replace(own) if isinstance(own, KNN) else KNN(),
         "centroid": Centroid,
         "isolation forest": IsolationForest,
     }

@@ -24,7 +24,7 @@ from unalike.branch import (
 from unalike.bridge import ScikitLearnBridge
 from unalike.data import Split, count, group_codes, split, take
 from unalike.decisions import Decisions
-from unalike.errors import InvalidParameter, NotCalibrated, TrainingWarning
+from unalike.errors import InvalidInput, InvalidParameter, NotCalibrated, TrainingWarning
 from unalike.lookup import named
 from unalike.progress import show
 from unalike.scorers.fusion import Fusion
@@ -153,6 +153,11 @@ class Detector(ScikitLearnBridge):
         modality = self._new_modality()
         X = modality.check(X)
         parts = self._split(X, groups, time, seed)
+        if len(parts.train) < 2:
+            raise InvalidInput(
+                f"`X` must hold at least 2 samples to train on; got n_samples = {count(X)}, {len(parts.train)} of them "
+                "for training. Give more, or hold out fewer."
+            )
         self._forget()
         self.modality_ = modality.fit(take(X, parts.train))
         self.branches_ = self._fit_branches(X, parts, groups, time, seed)

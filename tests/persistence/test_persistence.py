@@ -113,7 +113,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "quantile": {"threshold": "quantile"},
     "fixed": {"threshold": thresholds.Fixed(1.25)},
     "mlp": {"encoder": encoders.MLP(hidden=(8,), width=4)},
-    "held-out reference": {"reference_fraction": 0.2, "switch_off": ["contrast-relu"]},
+    "held-out reference": {"reference_fraction": 0.2, "switch_off": ["contrast-views"]},
     "trained": {"encoder": encoders.TableMLP(hidden=(8,)), "objective": objectives.SimCLR(), "training": QUICK},
 }
 
@@ -202,7 +202,7 @@ def test_inspect_tells_what_the_model_is(table: Detector, path: Path) -> None:
     assert summary["trained_on"] == len(table.split_.train)
     assert summary["calibrated_on"] == len(table.split_.calibration)
     assert summary["threshold"] == table.threshold_.threshold_
-    first = summary["branches"]["contrast-silu"]
+    first = summary["branches"]["contrast"]
     assert first["encoder"].startswith("TableMLP(hidden=(128, 128)")
     assert first["steps"] == 2
     assert inspect(path)["versions"]["torch"] == torch.__version__.partition("+")[0]
@@ -283,8 +283,8 @@ def test_parity_samples_are_drawn_unless_examples_are_given(table: Detector, tmp
     assert set(codes) <= {0.0, 1.0, 2.0, 3.0}
     given = parity(save(table, tmp_path / "given.unalike", examples=frame[:20]))
     np.testing.assert_array_equal(given["inputs"], raw[:8])
-    trained = [f"branch/{number}/trained" for number in range(4)]
-    assert given["places"] == [*trained, "branch/0/untrained", "branch/1/untrained", "fusion"]
+    trained = [f"branch/{number}/trained" for number in range(5)]
+    assert given["places"] == [*trained, "branch/2/untrained", "branch/3/untrained", "fusion"]
     with pytest.raises(InvalidInput):
         save(table, tmp_path / "none.unalike", examples=frame[:0])
     assert not (tmp_path / "none.unalike").exists()

@@ -49,7 +49,9 @@ class Mahalanobis:
         """``(n,)`` float64 distances of ``(n, d)`` embeddings; at least 0."""
         require_fitted(self, "whitening_")
         rows = checked(embeddings, width=len(self.mean_), empty=True)
-        white = (rows.astype(np.float64) - self.mean_) @ self.whitening_  # (n, d)
+        centred = rows.astype(np.float64) - self.mean_
+        # Not a BLAS product: its last bits depend on how many rows come together, and a score must not.
+        white = np.einsum("nd,de->ne", centred, self.whitening_)  # (n, d)
         return np.asarray(np.sqrt((white**2).sum(axis=1)))
 
     def state(self) -> dict[str, Any]:
