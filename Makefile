@@ -10,7 +10,7 @@ demo: $(READY)  ## run the main job on real data, write models and results to ./
 	$(BIN)/unalike demo --out demo
 
 test: check  ## everything that decides whether a change may land
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
 check: $(DEV_READY)  ## formatting, lint, strict types, floors
 	$(BIN)/ruff format --check .
