@@ -450,7 +450,7 @@ def test_inspect_tells_what_the_model_says_of_itself(place, capsys):
     assert "image detector for samples of shape (1, 8, 8)" in out
     assert "trained on 48 samples, calibrated on 12" in out
     assert "branch contrast" in out
-    assert "branch pixels" in out
+    assert "branch pixels, 0 weights, counts 1 in the fusion" in out
     assert "steps=3" in out
     assert f"{history[1]['loss']:.4f} in the first epoch, {history[-1]['loss']:.4f} in the last" in out
     assert f"unalike {__version__}, python" in out

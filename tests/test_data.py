@@ -202,9 +202,9 @@ def test_time_needs_samples_before_the_gap() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"calibration": 1.0}, r"`calibration_fraction` must be at least 0 and below 1; got 1.0"),
-        ({"calibration": float("nan")}, r"`calibration_fraction` must be at least 0 and below 1; got nan"),
-        ({"reference": -0.1}, r"`reference_fraction` must be at least 0 and below 1; got -0.1"),
+        ({"calibration": 1.0}, r"`calibration_fraction` must be a number of at least 0 and below 1; got 1.0"),
+        ({"calibration": float("nan")}, r"`calibration_fraction` must be a number of at least 0 and below 1; got nan"),
+        ({"reference": -0.1}, r"`reference_fraction` must be a number of at least 0 and below 1; got -0.1"),
         ({"reference": 0.5, "calibration": 0.5}, r"must leave samples to train on; got 0.5 \+ 0.5"),
         ({"groups": range(10), "time": range(10)}, r"`groups` and `time` must not both be given"),
         ({"time": range(10), "gap": -1}, r"`gap` must be 0 or more; got -1"),

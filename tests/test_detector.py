@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -15,7 +18,7 @@ from torch import Tensor, nn
 
 from conftest import OneClass
 from unalike import Branch, Detector, Training, encoders, modalities, objectives, scorers, thresholds
-from unalike.errors import InvalidInput, InvalidParameter, NotCalibrated, NotFitted
+from unalike.errors import InvalidInput, InvalidParameter, NotCalibrated, NotFitted, TrainingFailed
 from unalike.seeding import RowGenerator
 
 QUICK = Training(steps=8, batch_size=64)
@@ -105,6 +108,31 @@ def test_the_rate_changes_without_training(fitted: Detector, breast_cancer: OneC
     np.testing.assert_array_equal(strict.scores, loose.scores)
     assert strict.is_anomaly.sum() < loose.is_anomaly.sum()
     assert fitted.detect(breast_cancer.test).false_alarm_rate == 0.1
+
+
+def test_a_rate_for_one_call_keeps_the_kind_of_threshold(fitted: Detector, breast_cancer: OneClass) -> None:
+    detector = copy.copy(fitted).calibrate(threshold=thresholds.Quantile(false_alarm_rate=0.3))
+    other = copy.copy(fitted).calibrate(threshold=thresholds.Quantile(false_alarm_rate=0.05))
+    moved = detector.detect(breast_cancer.test, false_alarm_rate=0.05)
+    assert moved.threshold == other.threshold_.threshold_
+    assert moved.threshold != fitted.detect(breast_cancer.test, false_alarm_rate=0.05).threshold
+
+
+def test_the_first_fit_of_a_process_leaves_the_global_generators_alone() -> None:
+    program = """
+import random, warnings, numpy as np, torch
+warnings.simplefilter("ignore")
+from unalike import Detector
+def state():
+    return random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+before = state()
+Detector("table", training={"steps": 2}).fit(np.random.default_rng(0).normal(size=(40, 3)))
+assert state() == before
+"""
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_calibrating_anew_moves_the_threshold_and_no_score(breast_cancer: OneClass) -> None:
@@ -272,6 +300,12 @@ def test_branches_can_be_switched_off_and_are_fused(breast_cancer: OneClass) -> 
         ({"random_state": "today"}, "random_state"),
         ({"training": Training(epochs=0)}, "epochs"),
         ({"training": {"epoch": 3}}, "epoch"),
+        ({"training": {"steps": "3"}}, "steps"),
+        ({"training": {"steps": 2.5}}, "steps"),
+        ({"training": {"learning_rate": float("nan")}}, "learning_rate"),
+        ({"training": {"precision": "8-bit"}}, "precision"),
+        ({"calibration_fraction": "most"}, "calibration_fraction"),
+        ({"switch_off": "nearest"}, "list of names"),
     ],
 )
 def test_wrong_settings_teach(settings: dict[str, object], match: str, breast_cancer: OneClass) -> None:
@@ -284,6 +318,9 @@ def test_a_failed_refit_keeps_the_old_detector(breast_cancer: OneClass) -> None:
     scores = detector.anomaly_scores(breast_cancer.test)
     with pytest.raises(InvalidInput):
         detector.fit(np.full((10, 3), np.inf))
+    detector.set_params(training=Training(learning_rate=1e30, steps=5))
+    with pytest.raises(TrainingFailed):
+        detector.fit(breast_cancer.train)
     np.testing.assert_array_equal(detector.anomaly_scores(breast_cancer.test), scores)
 
 

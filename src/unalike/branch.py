@@ -222,6 +222,8 @@ def choose_branches(
     InvalidParameter
         When both ways are used, a name is unknown or doubled, or no branch is left.
     """
+    if isinstance(switch_off, str):
+        raise InvalidParameter(f"`switch_off` must be a list of names; got {switch_off!r}. Give [{switch_off!r}].")
     given = {name: value for name, value in exchanged.items() if value is not None}
     if given and branches is not None:
         raise InvalidParameter(f"`branches` must not be given beside {sorted(given)}. Put them into a Branch.")

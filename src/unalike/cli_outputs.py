@@ -159,8 +159,9 @@ def show_model(console: Console, manifest: Mapping[str, Any]) -> None:
         console.print("no false-alarm rate in force")
     else:
         console.print(f"false-alarm rate: {about['false_alarm_rate']:.4g} (score above {about['threshold']:.4g})")
+    shares = manifest["fusion"]["settings"]["fields"]["weights"] or {}
     for (name, part), stored in zip(about["branches"].items(), manifest["branches"], strict=True):
-        console.print(f"branch {name}, {part['weights']:,} weights")
+        console.print(f"branch {name}, {part['weights']:,} weights, counts {shares.get(name, 1.0):g} in the fusion")
         console.print(_branch_table(part, stored))
     size = sum(entry["bytes"] for entry in manifest["entries"].values())
     console.print(f"format {manifest['format_version']}, {size / 2**20:.2f} MiB, sha256 {manifest['sha256']}")

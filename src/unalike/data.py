@@ -122,8 +122,8 @@ def group_codes(groups: Sequence[Any], n: int) -> IntArray:
 
 def _check_shares(reference: float, calibration: float) -> None:
     for name, share in (("reference_fraction", reference), ("calibration_fraction", calibration)):
-        if not 0.0 <= share < 1.0:
-            raise InvalidParameter(f"`{name}` must be at least 0 and below 1; got {share}.")
+        if not isinstance(share, (int, float)) or not 0.0 <= share < 1.0:
+            raise InvalidParameter(f"`{name}` must be a number of at least 0 and below 1; got {share!r}.")
     if reference + calibration >= 1.0:
         raise InvalidParameter(
             "`reference_fraction` and `calibration_fraction` must leave samples to train on; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -28,7 +29,7 @@ from unalike.errors import InvalidInput, InvalidParameter, NotCalibrated, Traini
 from unalike.lookup import named
 from unalike.progress import show
 from unalike.scorers.fusion import Fusion
-from unalike.seeding import derive, numpy_generator, resolve_device, root_seed
+from unalike.seeding import derive, isolated, numpy_generator, resolve_device, root_seed
 from unalike.thresholds import Conformal, build_threshold
 from unalike.training import settle
 from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Threshold, Training
@@ -144,21 +145,26 @@ class Detector(ScikitLearnBridge):
         InvalidInput
             `X` is unusable, or too small to train on.
         InvalidParameter
-            A setting is out of range, unknown, or not holdable by the data.
+            A setting is out of range or unknown.
         TrainingFailed
             The loss stopped being finite, or no weight moved.
         """
+        fresh = copy.copy(self)
+        fresh._forget()
         seed = root_seed(self.random_state)
+        # Libraries below us draw from the global generators when first imported, or in a dropout layer.
+        with isolated(derive(seed, "fit")):
+            fresh._learn(X, groups, time, seed)
+        # Only now: a fit that fails leaves what was learned before as it was.
+        self._forget()
+        self.__dict__.update(fresh.__dict__)
+        return self
+
+    def _learn(self, X: Any, groups: Sequence[Any] | None, time: Sequence[Any] | None, seed: int) -> None:
         threshold = build_threshold(self.threshold)
         modality = self._new_modality()
         X = modality.check(X)
         parts = self._split(X, groups, time, seed)
-        if len(parts.train) < 2:
-            raise InvalidInput(
-                f"`X` must hold at least 2 samples to train on; got n_samples = {count(X)}, {len(parts.train)} of them "
-                "for training. Give more, or hold out fewer."
-            )
-        self._forget()
         self.modality_ = modality.fit(take(X, parts.train))
         self.branches_ = self._fit_branches(X, parts, groups, time, seed)
         references = {branch.settings.name: branch.judge.scorer.reference_scores_ for branch in self.branches_}
@@ -170,7 +176,6 @@ class Detector(ScikitLearnBridge):
         self._warn_if_constant()
         if len(parts.calibration):
             self._calibrate(threshold, self._scores(take(X, parts.calibration)))
-        return self
 
     def calibrate(self, X: Any = None, *, threshold: str | Threshold | None = None) -> Detector:
         """Set the threshold anew, without training.
@@ -180,7 +185,7 @@ class Detector(ScikitLearnBridge):
         X : as in `fit`, optional
             Normal samples that were not trained on; they replace the earlier calibration samples. None keeps those.
         threshold : Threshold or str, optional
-            Another kind or rate; None keeps the detector's.
+            Another kind or rate; None takes that of the constructor.
         """
         self._need_fit()
         if X is None and not hasattr(self, "calibration_scores_"):
@@ -202,7 +207,8 @@ class Detector(ScikitLearnBridge):
         X : as in `fit`
             Samples to judge.
         false_alarm_rate : float, optional
-            For this call only; None keeps the rate of the threshold.
+            For this call only; None keeps the rate of the threshold. A kind without a rate gives way to a
+            conformal threshold from the same calibration samples.
 
         Raises
         ------
@@ -213,7 +219,7 @@ class Detector(ScikitLearnBridge):
         """
         threshold = self._need_threshold()
         if false_alarm_rate is not None:
-            threshold = Conformal(false_alarm_rate=false_alarm_rate).fit(self.calibration_scores_)
+            threshold = self._at_rate(threshold, false_alarm_rate)
         X = self.modality_.check(X)
         scores = self._scores(X)
         return Decisions(
@@ -264,7 +270,7 @@ class Detector(ScikitLearnBridge):
             delattr(self, name)
 
     def _split(self, X: Collection, groups: Sequence[Any] | None, time: Sequence[Any] | None, seed: int) -> Split:
-        return split(
+        parts = split(
             count(X),
             reference=self.reference_fraction,
             calibration=self.calibration_fraction,
@@ -272,6 +278,12 @@ class Detector(ScikitLearnBridge):
             groups=groups,
             time=time,
         )
+        if len(parts.train) < 2:
+            raise InvalidInput(
+                f"`X` must hold at least 2 samples to train on; got n_samples = {count(X)}, {len(parts.train)} of them "
+                "for training. Give more, or hold out fewer."
+            )
+        return parts
 
     def _fit_branches(
         self,
@@ -325,6 +337,12 @@ class Detector(ScikitLearnBridge):
         parts, owner = self.modality_.cut(X)
         n = count(X)
         return load_parts(self.modality_, parts, keep=False), len(owner), lambda s: self.modality_.join(s, owner, n)
+
+    def _at_rate(self, threshold: Threshold, rate: float) -> Threshold:
+        if hasattr(threshold, "at"):
+            moved: Threshold = threshold.at(rate)
+            return moved
+        return Conformal(false_alarm_rate=rate).fit(self.calibration_scores_)
 
     def _branch(self, name: str | None) -> FittedBranch:
         by_name = {branch.settings.name: branch for branch in self.branches_}

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ _PROBE = 256
 _SAMPLE = 10_000
 _ROWS_OF_HISTORY = 50
 _USUAL_EPOCHS = 50
+_PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed")
 _COLLAPSED_RANK = 1.5
 _COLLAPSED_SPREAD = 0.05
 
@@ -154,11 +156,15 @@ def check(settings: Training) -> None:
     """
     if settings.optimizer not in ("adam", "adamw", "sgd"):
         raise InvalidParameter(f"`optimizer` must be 'adam', 'adamw' or 'sgd'; got {settings.optimizer!r}.")
+    if settings.precision not in _PRECISIONS:
+        raise InvalidParameter(f"`precision` must be one of {_PRECISIONS}; got {settings.precision!r}.")
     for name in ("epochs", "batch_size", "steps"):
         value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise InvalidParameter(f"`{name}` must be 1 or more; got {value}.")
-    if settings.learning_rate <= 0 or settings.weight_decay < 0 or not 0 <= settings.warmup < 1:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
+            raise InvalidParameter(f"`{name}` must be a whole number of 1 or more; got {value!r}.")
+    rates = (settings.learning_rate, settings.weight_decay, settings.warmup)
+    # Written so that NaN fails, too.
+    if not (0 < rates[0] < math.inf and 0 <= rates[1] < math.inf and 0 <= rates[2] < 1):
         raise InvalidParameter(
             "`learning_rate` must be above 0, `weight_decay` at least 0 and `warmup` in [0, 1); got "
             f"{settings.learning_rate}, {settings.weight_decay} and {settings.warmup}."
@@ -289,8 +295,14 @@ class _Probe:
     def measure(self, encoder: nn.Module, device: torch.device) -> dict[str, float]:
         was_training = encoder.training
         encoder.eval()
-        first, second = torch.from_numpy(embed_batch(encoder, self.pair, device)).float().chunk(2)
+        embeddings = torch.from_numpy(embed_batch(encoder, self.pair, device)).float()
         encoder.train(was_training)
+        if not embeddings.isfinite().all():
+            raise TrainingFailed(
+                "The embeddings must stay finite; training made NaN or infinity. Lower learning_rate=, or set "
+                "gradient_clip=1.0."
+            )
+        first, second = embeddings.chunk(2)
         return {
             "alignment": float(alignment(first, second)),
             "uniformity": float(uniformity(first)),

@@ -452,19 +452,19 @@ def test_users_limit_on_pixels_counts(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_channels_must_agree_in_training() -> None:
-    with pytest.raises(InvalidInput, match=r"images with one number of channels; got \[1, 3\]\. Convert them"):
-        fitted([pixels(4, 4), pixels(4, 4, 3)])
+    with pytest.raises(InvalidInput, match=r"images with one number of channels; got \[1, 2\]\. Convert them"):
+        fitted([pixels(4, 4), pixels(2, 4, 4)], layout="channels-first")
 
 
 def test_channels_must_be_those_of_training(tmp_path: Path) -> None:
-    modality = fitted(pixels(2, 4, 4, 3))
-    Pillow.fromarray(pixels(4, 4)).save(tmp_path / "grey.png")
-    with pytest.raises(InvalidInput, match=r"`X` must have 3 channels, as in `fit`; got 1\. Convert it"):
-        modality.check(pixels(2, 4, 4))
-    with pytest.raises(InvalidInput, match=r"grey\.png' must have 3 channels, as in `fit`; got 1"):
+    modality = fitted(pixels(2, 4, 4))
+    Pillow.fromarray(pixels(4, 4, 3)).save(tmp_path / "color.png")
+    with pytest.raises(InvalidInput, match=r"`X` must have 1 channels, as in `fit`; got 3\. Convert it"):
+        modality.check(pixels(2, 4, 4, 3))
+    with pytest.raises(InvalidInput, match=r"color\.png' must have 1 channels, as in `fit`; got 3"):
         tensors(modality, tmp_path)
-    with pytest.raises(InvalidInput, match="Every image must have 3 channels, as in `fit`; got 1"):
-        tensors(modality, [pixels(4, 4)])
+    with pytest.raises(InvalidInput, match="Every image must have 1 channels, as in `fit`; got 3"):
+        tensors(modality, [pixels(4, 4, 3)])
 
 
 @pytest.mark.parametrize("as_list", [False, True])
@@ -503,3 +503,15 @@ def test_not_fitted() -> None:
     for use in (lambda: Image().schema, lambda: Image().state(), lambda: Image().tensors([pixels(2, 2)])):
         with pytest.raises(NotFitted, match=r"`Image` must be fitted first\. Call `fit`"):
             use()
+
+
+def test_grey_files_among_colour_ones_become_colour(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 255, (8, 8), dtype=np.uint8)
+    Pillow.fromarray(grey).save(tmp_path / "a.png")
+    Pillow.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(tmp_path / "b.png")
+    image = Image()
+    paths = image.check(tmp_path)
+    tensors = image.fit(paths).tensors(paths)
+    assert tensors.shape == (2, 3, 8, 8)
+    np.testing.assert_array_equal(tensors[0].numpy(), np.repeat(grey[None] / np.float32(255), 3, axis=0))

@@ -91,6 +91,8 @@ class Image:
         """Learn the number of channels and the size from training images."""
         shapes = [X.shape[1:]] if isinstance(X, np.ndarray) else self._shapes(X)
         channels = {shape[0] for shape in shapes}
+        if channels == {1, 3}:
+            channels = {3}
         if len(channels) > 1:
             raise InvalidInput(
                 f"`X` must hold images with one number of channels; got {sorted(channels)}. Convert them."
@@ -166,6 +168,8 @@ class Image:
         import torch
 
         pixels = _image(image, self.layout)
+        if (pixels.shape[0], self.channels_) == (1, 3):
+            pixels = np.repeat(pixels, 3, axis=0)  # grey is a colour
         self._check_channels(pixels.shape[0], repr(str(image)) if reading.is_path(image) else "Every image")
         return _resized(torch.from_numpy(_scaled(pixels))[None], self.size_)
 
