@@ -56,7 +56,7 @@ CASES = {
     "table of numbers": Case("table", numbers, numbers(3)[:, :2]),
     "table with categories": Case("table", frame, frame(3)[["a", "b"]]),
     "grey images": Case("image", grey, np.zeros((3, 16, 12, 3))),
-    "colour images of many sizes": Case("image", colour, [grey(1)[0]]),
+    "colour images of many sizes": Case("image", colour, [np.zeros((8, 8, 4))]),
 }
 N = 24
 
