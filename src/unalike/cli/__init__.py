@@ -1,0 +1,89 @@
+"""The command line: ``unalike fit | calibrate | detect | embed | evaluate | inspect | demo``.
+
+A command is a function in one of this folder's files and a name in `COMMANDS`. Whatever is slow to import is
+imported inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from unalike import __version__
+from unalike.cli.fitting import fit
+from unalike.cli.judging import detect, evaluate
+from unalike.cli.telling import demo, inspect
+from unalike.errors import UnalikeError, UnalikeWarning
+
+COMMANDS: tuple[Callable[..., None], ...] = (fit, detect, evaluate, inspect, demo)
+"""In the order of ``--help``."""
+
+app = typer.Typer(
+    name="unalike",
+    help="Learn what normal samples have in common, and find what is unlike them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in COMMANDS:
+    app.command()(_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"unalike {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line.
+
+    Exits with status 0; 1 when ``detect --fail`` found an anomaly; 2 for a mistake in the command, its settings or
+    its data, told in one line; 130 after Ctrl-C.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        None: those of the process.
+    """
+    # Termination, too, must run the clean-up that removes half-written files.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            app(args=arguments)
+        except UnalikeError as error:
+            sys.exit(_refuse(str(error)))
+        except OSError as error:
+            if error.filename is None:
+                raise
+            sys.exit(_refuse(f"{error.strerror}: {str(error.filename)!r}."))
+
+
+def _refuse(message: str) -> int:
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    return 2
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    if issubclass(category, UnalikeWarning):
+        typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
+    else:
+        typer.echo(warnings.formatwarning(str(message), category, filename, lineno), err=True, nl=False)

@@ -1,0 +1,29 @@
+"""Commands that tell what a model is, and what unalike does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unalike.cli.options import Seed
+
+
+def inspect(model: Annotated[Path, typer.Argument(help="A model that fit has written.", show_default=False)]) -> None:
+    """Tell what a model is, how it was trained and by which versions."""
+    from unalike.cli import outputs
+    from unalike.persistence import inspect
+
+    outputs.show_model(outputs.plain_console(), inspect(model))
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for models and results.")] = Path("demo"),
+    seed: Seed = 0,
+) -> None:
+    """Run everything on handwritten digits and the breast-cancer table, in under two minutes."""
+    from unalike.cli import outputs
+    from unalike.demo import run
+
+    run(out, seed, console=outputs.plain_console())
