@@ -88,6 +88,30 @@ def isolated(seed: int) -> Iterator[None]:
             np.random.set_state(numpy_state)
 
 
+def generator_states() -> dict[str, Any]:
+    """The global generators as they stand, for a checkpoint: numbers, strings, tuples and tensors."""
+    import torch
+
+    kind, key, *rest = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (str(kind), tuple(int(value) for value in key), *rest),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_generators(states: dict[str, Any]) -> None:
+    """Put the global generators back to `generator_states`; inside `isolated`, which restores them after it."""
+    import torch
+
+    random.setstate(states["python"])
+    np.random.set_state(states["numpy"])
+    torch.set_rng_state(states["torch"])
+    if states["cuda"]:
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
 def resolve_device(device: str) -> torch.device:
     """The torch device that `device` names; ``"auto"`` is CUDA where there is one, else the CPU."""
     import torch

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -143,6 +143,10 @@ class Objective(Protocol):
     ``prepare(sample)`` once before training; ``after_step()`` once per optimiser step;
     ``score(batch) -> (n,)`` when the method has a score of its own; ``pairs(batch, views, generator)``
     and ``loss(z, batch)`` apart, where gradient caching is wanted.
+
+    In evaluation mode the call leaves no trace: it is how the loss of held-out rows is watched. What training
+    changes lies in parameters and buffers; a checkpoint holds nothing else, and `prepare` is called before one is
+    read. Where there are labelled anomalies, ``batch.label`` is set in every training batch.
     """
 
     encoder: nn.Module
@@ -185,7 +189,9 @@ class Threshold(Protocol):
 
     ``fit(calibration_scores)`` on held-out normal data always works; `threshold_` is the largest score
     that is still normal; ``p_values(scores) -> (n,)``, small = anomalous; ``is_anomaly(scores) -> (n,)``
-    bool; `false_alarm_rate_` is the rate in force, and None when the kind of threshold promises none.
+    bool; `false_alarm_rate_` is the rate in force, and None when the kind of threshold promises none. Where it
+    promises one, ``is_anomaly(scores)`` is ``p_values(scores) <= false_alarm_rate_``. Optional: ``at(rate)``, the same
+    calibration at another rate; `EntityThreshold`.
     """
 
     @property
@@ -199,6 +205,22 @@ class Threshold(Protocol):
     def p_values(self, scores: FloatArray) -> FloatArray: ...
 
     def is_anomaly(self, scores: FloatArray) -> BoolArray: ...
+
+
+class EntityThreshold(Threshold, Protocol):
+    """A threshold that judges each score by the entity (machine, customer) that it is of.
+
+    It says so with ``takes_entities = True`` and is given `entities`, ``n`` strings or ints, wherever the user gave
+    some; None means that they are not known.
+    """
+
+    takes_entities: ClassVar[bool]
+
+    def fit(self, calibration_scores: FloatArray, entities: Sequence[Any] | None = None) -> EntityThreshold: ...
+
+    def p_values(self, scores: FloatArray, entities: Sequence[Any] | None = None) -> FloatArray: ...
+
+    def is_anomaly(self, scores: FloatArray, entities: Sequence[Any] | None = None) -> BoolArray: ...
 
 
 @runtime_checkable
@@ -253,9 +275,20 @@ class Training:
     warmup : float
         Share of the steps in which the rate rises linearly from 0; then it falls to 0 on a cosine.
     precision : str
-        As Lightning Fabric names it, for example ``"32-true"`` or ``"bf16-mixed"``.
+        As Lightning Fabric names it, for example ``"32-true"`` or ``"bf16-mixed"``. Mixed: the network computes in
+        16 bits, weights, views and losses stay in 32.
     gradient_clip : float, optional
         Largest norm of a step's gradient.
+    accumulate : int
+        Batches per optimiser step; the gradient is that of their mean loss. `steps`, `warmup` and the schedule count
+        optimiser steps. What contrasts rows with each other still does so within one batch.
+    patience : int, optional
+        Stop after so many epochs in a row without a lower loss on held-out rows, and keep the best epoch's weights.
+        None: train to the end and hold nothing out.
+    held_out : float
+        With `patience`: share of the training rows (at most 2,000) that only that loss sees.
+    checkpoint_every : float
+        Seconds between two checkpoints, where there are any; 0 = after every optimiser step.
     """
 
     epochs: int | None = None
@@ -267,6 +300,10 @@ class Training:
     warmup: float = 0.05
     precision: Literal["32-true", "64-true", "16-mixed", "bf16-mixed"] = "32-true"
     gradient_clip: float | None = None
+    accumulate: int = 1
+    patience: int | None = None
+    held_out: float = 0.1
+    checkpoint_every: float = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,90 @@
+"""The network with its optimiser, as Lightning Fabric takes them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from unalike.errors import TrainingFailed
+from unalike.seeding import RowGenerator
+from unalike.types import Batch, Training, View
+
+
+class Call:
+    """What one forward needs.
+
+    A plain class: Fabric would round the tensors of a collection to the precision of the network, codes of
+    categories and pixels included, and stops at frozen dataclasses.
+
+    Parameters
+    ----------
+    seed : int
+        Of the rows' draws.
+    batch : Batch
+        On the device.
+    share : float
+        Of the loss in that of the optimiser step.
+    """
+
+    def __init__(self, seed: int, batch: Batch, share: float = 1.0) -> None:
+        self.seed, self.batch, self.share = seed, batch, share
+
+
+class Step(nn.Module):
+    """One forward per batch: its loss, times its share of the optimiser step.
+
+    Parameters
+    ----------
+    objective : nn.Module
+        As `types.Objective`.
+    view : View
+        What it contrasts under.
+    precision : str
+        As in `Training`.
+    device : torch.device
+        Where it computes.
+    """
+
+    def __init__(self, objective: nn.Module, view: View, precision: str, device: torch.device) -> None:
+        super().__init__()
+        self.objective = objective
+        self.view = view
+        self.mixed_on = device.type if precision.endswith("mixed") else None
+
+    def forward(self, call: Call) -> Tensor:
+        """Scalar loss."""
+        view = self.view if self.mixed_on is None else self._exact_view
+        loss: Tensor = self.objective(call.batch, view, RowGenerator(call.seed, call.batch.index))
+        # Here, where the loss still has the precision of the network.
+        return loss if call.share == 1.0 else loss * call.share
+
+    def _exact_view(self, data: Tensor, generator: RowGenerator) -> Tensor:
+        """The view in full precision: half of it would blur coordinates and values."""
+        with torch.autocast(str(self.mixed_on), enabled=False):
+            return self.view(data, generator)
+
+
+def devices(device: torch.device) -> list[int] | int:
+    """As Fabric names it."""
+    return [device.index or 0] if device.type == "cuda" else 1
+
+
+def build_optimizer(objective: nn.Module, settings: Training) -> Optimizer:
+    """The optimiser of all weights that can be trained.
+
+    Raises
+    ------
+    TrainingFailed
+        When there are none.
+    """
+    parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise TrainingFailed(
+            "The objective must hold weights that can be trained; it has none. "
+            "For a frozen encoder say objective='frozen'."
+        )
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimizer == "sgd":
+        return SGD(parameters, lr=rate, momentum=0.9, weight_decay=decay)
+    return (Adam if settings.optimizer == "adam" else AdamW)(parameters, lr=rate, weight_decay=decay)

@@ -1,0 +1,299 @@
+"""The loop itself."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from unalike.data import evenly
+from unalike.errors import TrainingFailed
+from unalike.seeding import derive, generator_states, numpy_generator, restore_generators
+from unalike.training.checkpoints import Checkpoint
+from unalike.training.early_stop import EarlyStop
+from unalike.training.forward import Call, Step, build_optimizer, devices
+from unalike.training.identity import identity
+from unalike.training.modules import load_module, module_state
+from unalike.training.plan import Plan
+from unalike.training.probe import Probe, check_learned, snapshot
+from unalike.training.rows import TrainingRows, hold_out
+from unalike.training.settings import check
+from unalike.types import IntArray, Training, View
+
+History = list[dict[str, float]]
+OnEpoch = Callable[[dict[str, float]], None]
+
+_SAMPLE = 10_000
+
+
+def train(
+    objective: nn.Module,
+    rows: TrainingRows,
+    view: View,
+    settings: Training,
+    *,
+    seed: int,
+    device: torch.device,
+    on_epoch: OnEpoch | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> History:
+    """Train the network inside `objective`; it is changed in place and left on the CPU.
+
+    Parameters
+    ----------
+    objective : nn.Module
+        As `types.Objective`.
+    rows : TrainingRows
+        Normal samples, and labelled anomalies where there are any.
+    view : View
+        What the objective contrasts under.
+    settings : Training
+        How long and how fast.
+    seed : int
+        Draws the order of rows and the views; row ``i``'s views depend on the epoch and on ``i`` only.
+    device : torch.device
+        Where to compute.
+    on_epoch : callable, optional
+        Called with each row of the history; of an earlier run that is resumed with the last one only.
+    checkpoint : Checkpoint, optional
+        Written every `Training.checkpoint_every` seconds and at the end; one that is there is gone on from, on the
+        CPU bit by bit as if it had never stopped. The global generators, from which a dropout layer draws, are
+        then put back as they were: call it inside `seeding.isolated`.
+
+    Returns
+    -------
+    list of dict
+        Rows with ``epoch`` (0 = before training), ``step``, ``loss`` (mean over the epoch), ``learning_rate``,
+        ``alignment``, ``uniformity``, ``effective_rank``, ``spread`` (of the embeddings of a fixed probe, in
+        two views) and ``rows_per_second``. With early stopping also ``held_out_loss`` and ``best_epoch``, that of
+        the lowest one so far; the weights of the last row's `best_epoch` are kept.
+
+    Raises
+    ------
+    TrainingFailed
+        When the loss stops being finite, or no weight moved.
+    InvalidParameter
+        When a setting cannot train, or the checkpoint is of other data or settings.
+    CannotLoad
+        When the checkpoint is damaged.
+    """
+    check(settings, device)
+    if hasattr(objective, "prepare"):
+        objective.prepare(rows.load(evenly(rows.n, _SAMPLE)))  # type: ignore[operator]
+    encoder = objective.get_submodule("encoder")
+    before = snapshot(encoder)
+    made_of = {}
+    if checkpoint is not None:
+        made_of = identity(objective, rows, view, settings, seed=seed, device=device, made_from=checkpoint.made_from)
+    loop = _Loop(objective, rows, view, settings, seed, device)
+    keeper = _Keeper(loop, checkpoint, made_of, settings.checkpoint_every)
+    keeper.resume(on_epoch)
+    while not loop.is_over:
+        loop.run_epoch(keeper.after_step)
+        loop.finish_epoch(on_epoch)
+    last = loop.finish()
+    keeper.finish()
+    objective.to("cpu")
+    check_learned(encoder, before, loop.history[0], last, rows.n)
+    return loop.history
+
+
+class _Loop:
+    """The running state of training: module, optimiser, schedule, and the sums since the last record."""
+
+    def __init__(
+        self, objective: nn.Module, rows: TrainingRows, view: View, settings: Training, seed: int, device: torch.device
+    ) -> None:
+        self.objective, self.rows, self.settings, self.seed = objective, rows, settings, seed
+        self.training_rows, held_out = hold_out(rows, settings, seed)
+        self.plan = Plan.of(len(self.training_rows), settings)
+        self.fabric = Fabric(accelerator=device.type, devices=devices(device), precision=settings.precision)
+        optimizer = build_optimizer(objective, settings)
+        self.module, self.optimizer = self.fabric.setup(Step(objective, view, settings.precision, device), optimizer)
+        self.schedule = LambdaLR(optimizer, self.plan.rate)
+        self.early_stop: EarlyStop | None = None
+        if settings.patience is not None:
+            self.early_stop = EarlyStop(held_out, settings.batch_size, settings.patience, seed)
+        self.probe = Probe(rows, view, seed)
+        self.epoch, self.position, self.step = 1, 0, 0
+        self.finished = False
+        self._restart()
+        self.history: History = []
+
+    def begin(self) -> None:
+        """Row 0 of the history."""
+        if self.early_stop is not None:
+            self.early_stop.measure(self.module, self._held_out_loss)
+        self.history = [self._record(0, math.nan)]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no epoch is left."""
+        return self.finished or self.epoch > self.plan.epochs
+
+    def run_epoch(self, after_step: Callable[[], None]) -> None:
+        """The steps that are left of one epoch; nothing waits for the device."""
+        self.module.train()
+        order = self.training_rows[numpy_generator(self.seed, "order", self.epoch).permutation(len(self.training_rows))]
+        steps = self.plan.batches(order)
+        number = sum(map(len, steps[: self.position]))
+        for batches in steps[self.position :][: self.plan.steps - self.step]:
+            self._optimizer_step(batches, number)
+            number += len(batches)
+            self.position += 1
+            after_step()
+
+    def _optimizer_step(self, batches: list[IntArray], number: int) -> None:
+        in_all = sum(map(len, batches))
+        for offset, normal in enumerate(batches):
+            positions = self.rows.with_anomalies(normal, self.seed, self.epoch, number + offset)
+            batch = self.rows.batch(positions, self.fabric.device, self._dtype)
+            loss = self.module(Call(derive(self.seed, "views", self.epoch), batch, len(normal) / in_all))
+            self.fabric.backward(loss)
+            self.losses += loss.detach().double()
+        if self.settings.gradient_clip is not None:
+            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.settings.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.schedule.step()
+        if hasattr(self.objective, "after_step"):
+            self.objective.after_step()  # type: ignore[operator]
+        self.step += 1
+        self.steps += 1
+        self.seen += in_all
+
+    def finish_epoch(self, on_epoch: OnEpoch | None) -> None:
+        """Early stopping, history, and on to the next epoch."""
+        stopped = False
+        if self.early_stop is not None:
+            self.early_stop.measure(self.module, self._held_out_loss)
+            self.early_stop.compare(self.epoch, self.objective)
+            stopped = self.early_stop.is_over
+        if stopped or self.epoch in self.plan.recorded:
+            self.history.append(self._record(self.epoch, self._mean_loss()))
+            if on_epoch is not None:
+                on_epoch(self.history[-1])
+        self.epoch, self.position = self.epoch + 1, 0
+        self.finished = stopped
+
+    def finish(self) -> dict[str, float]:
+        """Take the best weights, and tell the signs of what is kept."""
+        self.finished = True
+        if self.early_stop is None:
+            return self.history[-1]
+        if self.early_stop.best_weights:
+            self.early_stop.keep_best(self.objective)
+        return self._signs()
+
+    def state(self) -> dict[str, Any]:
+        """Everything on which the rest of training depends; of a finished one, what is kept."""
+        common = {
+            "finished": self.finished,
+            "history": self.history,
+            "module": module_state(self.objective),
+            "generators": generator_states(),
+        }
+        if self.finished:
+            return common
+        return {
+            **common,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "early_stop": None if self.early_stop is None else self.early_stop.state(),
+            "at": [self.epoch, self.position, self.step],
+            "sums": [self.losses, self.steps, self.seen, time.perf_counter() - self.started],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.finished, self.history = state["finished"], state["history"]
+        load_module(self.objective, state["module"])
+        if not self.finished:
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
+            if self.early_stop is not None:
+                self.early_stop.restore(state["early_stop"], self.fabric.device)
+            self.epoch, self.position, self.step = state["at"]
+            losses, steps, seen, seconds = state["sums"]
+            self.losses, self.steps, self.seen = losses.to(self.fabric.device), int(steps), int(seen)
+            self.started = time.perf_counter() - seconds
+        # Last: what is above may draw.
+        restore_generators(state["generators"])
+
+    @property
+    def _dtype(self) -> torch.dtype | None:
+        return torch.float64 if self.settings.precision == "64-true" else None
+
+    def _held_out_loss(self, seed: int, positions: IntArray) -> Tensor:
+        batch = self.rows.batch(positions, self.fabric.device, self._dtype)
+        loss: Tensor = self.module(Call(seed, batch, 1.0))
+        return loss
+
+    def _mean_loss(self) -> float:
+        """Mean loss since the last record."""
+        mean = float(self.losses) / self.steps
+        if not math.isfinite(mean):
+            raise TrainingFailed(
+                f"The loss must stay finite; it became {mean} in epoch {self.epoch}. "
+                "Lower learning_rate=, or set gradient_clip=1.0."
+            )
+        return mean
+
+    def _record(self, epoch: int, loss: float) -> dict[str, float]:
+        """One row of the history."""
+        seconds = max(time.perf_counter() - self.started, 1e-9)
+        row = {
+            "epoch": float(epoch),
+            "step": float(self.step),
+            "loss": loss,
+            "learning_rate": float(self.schedule.get_last_lr()[0]),
+            **self._signs(),
+            "rows_per_second": self.seen / seconds if self.seen else math.nan,
+            **({} if self.early_stop is None else self.early_stop.columns()),
+        }
+        self._restart()
+        return row
+
+    def _signs(self) -> dict[str, float]:
+        return self.probe.measure(self.objective.get_submodule("encoder"), self.fabric.device)
+
+    def _restart(self) -> None:
+        self.losses = torch.zeros((), device=self.fabric.device, dtype=torch.float64)
+        self.steps, self.seen, self.started = 0, 0, time.perf_counter()
+
+
+class _Keeper:
+    """Writes checkpoints of a loop and brings it back; without a checkpoint it begins the loop and does no more."""
+
+    def __init__(self, loop: _Loop, checkpoint: Checkpoint | None, identity: dict[str, Any], every: float) -> None:
+        self.loop, self.checkpoint, self.identity, self.every = loop, checkpoint, identity, every
+        self.written = time.monotonic()
+
+    def resume(self, on_epoch: OnEpoch | None) -> None:
+        """Bring the loop to where the checkpoint is, or to its beginning."""
+        state = None if self.checkpoint is None else self.checkpoint.read(self.identity)
+        if state is None:
+            self.loop.begin()
+            return
+        self.loop.restore(state)
+        if on_epoch is not None and len(self.loop.history) > 1:
+            on_epoch(self.loop.history[-1])
+
+    def after_step(self) -> None:
+        """Write when it is time."""
+        if self.checkpoint is not None and time.monotonic() - self.written >= self.every:
+            self.checkpoint.write(self.identity, self.loop.state())
+            self.written = time.monotonic()
+
+    def finish(self) -> None:
+        """Write the end, so that a finished branch is not trained again."""
+        if self.checkpoint is not None:
+            self.checkpoint.write(self.identity, self.loop.state())

@@ -1,0 +1,99 @@
+"""Training settings: the detector's over the branch's, and what cannot train is refused at the door."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+
+from unalike.errors import InvalidParameter
+from unalike.types import Training
+
+_OPTIMIZERS = ("adam", "adamw", "sgd")
+_PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed")
+_COUNTS = ("epochs", "batch_size", "steps", "accumulate", "patience")
+
+
+def settle(
+    own: Training | None, override: Training | Mapping[str, Any] | None, device: torch.device | None = None
+) -> Training:
+    """The settings to train with.
+
+    Parameters
+    ----------
+    own : Training, optional
+        The branch's; None stands for ``Training()``.
+    override : Training or mapping, optional
+        The detector's: whole settings, or some fields, which change those of the branch's own.
+    device : torch.device, optional
+        Where training will compute; None leaves out what depends on it.
+
+    Raises
+    ------
+    InvalidParameter
+        When a field is unknown or a setting out of range.
+    """
+    own = own or Training()
+    if override is None or isinstance(override, Training):
+        settings = override or own
+    elif not isinstance(override, Mapping) or not set(override) <= {field.name for field in fields(own)}:
+        raise InvalidParameter(f"`training` must be a Training or a mapping of its fields; got {override!r}.")
+    else:
+        settings = replace(own, **override)
+    check(settings, device)
+    return settings
+
+
+def check(settings: Training, device: torch.device | None = None) -> None:
+    """Refuse settings that cannot train.
+
+    Raises
+    ------
+    InvalidParameter
+        When a number is out of range, the optimiser is unknown or `device` cannot compute in this precision.
+    """
+    if settings.optimizer not in _OPTIMIZERS:
+        raise InvalidParameter(f"`optimizer` must be 'adam', 'adamw' or 'sgd'; got {settings.optimizer!r}.")
+    _check_precision(settings.precision, device)
+    for name in _COUNTS:
+        value = getattr(settings, name)
+        optional = name not in ("batch_size", "accumulate")
+        if not (value is None and optional) and (
+            isinstance(value, bool) or not isinstance(value, Integral) or value < 1
+        ):
+            raise InvalidParameter(f"`{name}` must be a whole number of 1 or more; got {value!r}.")
+    rates = (settings.learning_rate, settings.weight_decay, settings.warmup)
+    # Written so that NaN fails, too.
+    if not (0 < rates[0] < math.inf and 0 <= rates[1] < math.inf and 0 <= rates[2] < 1):
+        raise InvalidParameter(
+            "`learning_rate` must be above 0, `weight_decay` at least 0 and `warmup` in [0, 1); got "
+            f"{settings.learning_rate}, {settings.weight_decay} and {settings.warmup}."
+        )
+    if not (_is_number(settings.held_out) and 0 < settings.held_out < 1):
+        raise InvalidParameter(
+            f"`held_out` must be a share above 0 and below 1; got {settings.held_out!r}. Try 0.1; to hold nothing out, "
+            "leave patience=None."
+        )
+    if not (_is_number(settings.checkpoint_every) and settings.checkpoint_every >= 0):
+        raise InvalidParameter(
+            f"`checkpoint_every` must be seconds, 0 or more; got {settings.checkpoint_every!r}. Try 30."
+        )
+
+
+def _check_precision(precision: Any, device: torch.device | None) -> None:
+    if precision not in _PRECISIONS:
+        raise InvalidParameter(f"`precision` must be one of {_PRECISIONS}; got {precision!r}.")
+    # Fabric would warn and take bfloat16 in its place.
+    if precision == "16-mixed" and device is not None and device.type == "cpu":
+        raise InvalidParameter(
+            "`precision` must not be '16-mixed' on the CPU, which has no half-precision training; got device='cpu'. "
+            "Use 'bf16-mixed' or '32-true', or a CUDA device."
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
