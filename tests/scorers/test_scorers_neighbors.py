@@ -228,3 +228,39 @@ def test_verbs_need_fit() -> None:
     for verb in (lambda s: s.score(np.zeros((1, 2))), lambda s: s.add(np.zeros((1, 2))), lambda s: s.state()):
         with pytest.raises(NotFitted, match="`KNN` must be fitted"):
             verb(KNN())
+
+
+def test_a_share_of_the_bank_is_as_many_neighbours():
+    rows = np.random.default_rng(0).normal(size=(400, 3))
+    share, count = KNN(k=0.025).fit(rows), KNN(k=10).fit(rows)
+    assert np.array_equal(share.score(rows + 0.5), count.score(rows + 0.5))
+    assert np.array_equal(share.reference_scores_, count.reference_scores_)
+    few = KNN(k=0.025).fit(rows[:40])
+    assert np.array_equal(few.score(rows), KNN(k=5).fit(rows[:40]).score(rows))
+
+
+def test_a_bank_of_at_most_so_many_rows_is_evenly_spaced():
+    rows = np.random.default_rng(0).normal(size=(1000, 3))
+    groups = np.arange(1000) // 10
+    scorer = KNN(k=2, most_rows=100).fit(rows, groups=groups)
+    kept = np.linspace(0, 999, 100).round().astype(int)
+    plain = KNN(k=2).fit(rows[kept], groups=groups[kept])
+    assert np.array_equal(scorer.bank_, rows[kept])
+    assert np.array_equal(scorer.reference_scores_, plain.reference_scores_)
+
+
+def test_robust_neighbours_outvote_an_anomaly_in_the_bank():
+    rows = np.random.default_rng(0).normal(size=(200, 2))
+    anomaly = np.array([[50.0, 50.0]])
+    bank = np.concatenate([rows, anomaly, anomaly])
+    plain, robust = KNN(k=1), KNN(k=1).robust()
+    assert plain.fit(bank).score(anomaly)[0] == 0.0
+    assert robust.fit(bank).score(anomaly)[0] > robust.score(rows).max()
+    assert KNN(k=7).robust() == KNN(k=7)
+    assert KNN(k=0.1).robust() == KNN(k=0.1)
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.0, 1.5, 0.0, "3", True])
+def test_a_bad_number_of_neighbours_is_refused(bad):
+    with pytest.raises(InvalidParameter, match="`k`"):
+        KNN(k=bad)

@@ -7,7 +7,7 @@ spaces" (PKDD 2002), for the mean distance.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -18,6 +18,8 @@ from unalike.scorers.search import Search, Skip
 from unalike.types import FloatArray, IntArray
 
 _LARGEST_REFERENCE = 5000
+_LEAST_K = 5
+_ROBUST_K = 3
 
 
 @dataclass(kw_only=True)
@@ -26,14 +28,17 @@ class KNN:
 
     Parameters
     ----------
-    k : int
-        How many neighbours. A bank (or, for the reference scores, what is left of it) with fewer rows gives
-        all it has.
+    k : int or float
+        How many neighbours; a float in ``(0, 1)`` is that share of the bank, and at least 5. A bank (or, for the
+        reference scores, what is left of it) with fewer rows gives all it has. The nearest row tells most when all
+        training rows are normal; a few anomalies among them are outvoted by many neighbours.
     metric : {"euclidean", "cosine"}
         Cosine is ``1 - cos``, in ``[0, 2]``, computed as half the squared Euclidean distance of unit vectors.
         A zero vector is at distance 1 from every other vector and 0 from another zero vector.
     distance : {"kth", "mean"}
         To the k-th neighbour, or the mean over the k.
+    most_rows : int, optional
+        The bank keeps at most so many evenly spaced rows; None: all.
     chunk_mb : int
         Working memory of a search in MiB. Between searches a bank of up to 16 times as much (1 GiB by default) is
         also kept in a prepared form in single precision. It never changes a score.
@@ -41,7 +46,7 @@ class KNN:
     Attributes
     ----------
     bank_ : ndarray
-        ``(m, d)`` the normal embeddings, float32 unless they came as float64.
+        ``(m, d)`` the kept normal embeddings, float32 unless they came as float64.
     reference_scores_ : ndarray
         ``(r,)`` scores of `reference`; without one, leave-one-out over at most 5,000 evenly spaced bank rows,
         leaving out whole `groups` when given (unless there is only one); of a single row, 0.
@@ -57,29 +62,40 @@ class KNN:
     rows that are in the bank are exactly 0, and one row scores as it does in a batch.
     """
 
-    k: int = 1
+    k: int | float = 1
     metric: Literal["euclidean", "cosine"] = "euclidean"
     distance: Literal["kth", "mean"] = "kth"
+    most_rows: int | None = None
     chunk_mb: int = 64
 
     def __post_init__(self) -> None:
-        require_count("k", self.k)
+        if not isinstance(self.k, float) or not 0.0 < self.k < 1.0:
+            require_count("k", self.k)
+        if self.most_rows is not None:
+            require_count("most_rows", self.most_rows)
         require_choice("metric", self.metric, ("euclidean", "cosine"))
         require_choice("distance", self.distance, ("kth", "mean"))
         require_count("chunk_mb", self.chunk_mb)
 
     def fit(self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None) -> Self:
         """Keep the ``(m, d)`` normal `embeddings` and score the reference (see `unalike.types.Scorer`)."""
-        self._keep(checked(embeddings).copy())
+        rows = checked(embeddings)
+        kept = evenly(len(rows), self.most_rows or len(rows))
+        self._keep(rows[kept])
         if reference is not None:
             self.reference_scores_: FloatArray = self.score(checked(reference, name="reference"))
         else:
-            self.reference_scores_ = self._leave_one_out(groups)
+            self.reference_scores_ = self._leave_one_out(None if groups is None else groups[kept])
         return self
+
+    def robust(self) -> Self:
+        """The same settings for rows with anomalies among them: one row alone cannot make its like look normal."""
+        return replace(self) if isinstance(self.k, float) else replace(self, k=max(self.k, _ROBUST_K))
 
     def score(self, embeddings: FloatArray) -> FloatArray:
         """``(n,)`` float64 distances of ``(n, d)`` embeddings; at least 0."""
-        return self._reduced(self.neighbors(embeddings, self.k)[0])
+        require_fitted(self, "bank_")
+        return self._reduced(self.neighbors(embeddings, self._neighbours())[0])
 
     def neighbors(self, embeddings: FloatArray, k: int) -> tuple[FloatArray, IntArray]:
         """The nearest normal rows, for explanations.
@@ -122,6 +138,9 @@ class KNN:
         self.bank_: FloatArray = bank
         self._search = Search(bank, metric=self.metric, chunk_mb=self.chunk_mb)
 
+    def _neighbours(self) -> int:
+        return max(round(self.k * len(self.bank_)), _LEAST_K) if isinstance(self.k, float) else self.k
+
     def _leave_one_out(self, groups: IntArray | None) -> FloatArray:
         m = len(self.bank_)
         if m == 1:
@@ -131,7 +150,7 @@ class KNN:
             codes = np.arange(m)
         chosen = evenly(m, _LARGEST_REFERENCE)
         others = Skip(codes[chosen], codes)
-        return self._reduced(self._search.nearest(self.bank_[chosen], min(self.k, m - 1), others)[0])
+        return self._reduced(self._search.nearest(self.bank_[chosen], min(self._neighbours(), m - 1), others)[0])
 
     def _reduced(self, distances: FloatArray) -> FloatArray:
         """``(n, k)`` to ``(n,)``; NaN marks neighbours that there are too few of."""
