@@ -34,6 +34,9 @@ class Decisions:
         The largest score that is still normal.
     false_alarm_rate : float or None
         The rate that the threshold promises on normal data.
+    false_discovery_rate : float or None
+        When the call was decided as a whole: the share of its anomalies that are expected to be normal. Then there is
+        no false-alarm rate, and `threshold` is the largest score that is still normal in this call.
     """
 
     ids: npt.NDArray[Any]
@@ -42,6 +45,7 @@ class Decisions:
     is_anomaly: BoolArray
     threshold: float
     false_alarm_rate: float | None
+    false_discovery_rate: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("ids", "scores", "p_values", "is_anomaly"):
@@ -54,6 +58,8 @@ class Decisions:
 
     def __repr__(self) -> str:
         rate = "no stated rate" if self.false_alarm_rate is None else f"false-alarm rate {self.false_alarm_rate:.3g}"
+        if self.false_discovery_rate is not None:
+            rate = f"false discovery rate {self.false_discovery_rate:.3g}"
         return (
             f"Decisions({int(self.is_anomaly.sum())} of {len(self)} anomalous, threshold {self.threshold:.4g}, {rate})"
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,9 @@ from unalike.progress import show
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import derive, isolated, numpy_generator, resolve_device, root_seed
 from unalike.thresholds import Conformal, build_threshold
-from unalike.training import settle
+from unalike.thresholds.deciding import decide, fit_threshold
+from unalike.thresholds.entities import entity_names
+from unalike.training import open_folder, settle
 from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Threshold, Training
 
 
@@ -75,7 +79,8 @@ class Detector(ScikitLearnBridge):
     fusion_ : Fusion
         Joins the branches.
     threshold_ : Threshold
-        Fitted on `calibration_scores_` ``(m,)``, the scores of held-out normal samples.
+        Fitted on `calibration_scores_` ``(m,)``, the scores of held-out normal samples, and on
+        `calibration_entities_`, None or a list of ``m``.
     history_ : dict of str to list of dict
         Per trained branch the rows of its training.
     split_ : Split
@@ -124,7 +129,14 @@ class Detector(ScikitLearnBridge):
         self.progress = progress
 
     def fit(
-        self, X: Any, y: Any = None, *, groups: Sequence[Any] | None = None, time: Sequence[Any] | None = None
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        groups: Sequence[Any] | None = None,
+        time: Sequence[Any] | None = None,
+        entities: Sequence[Any] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> Detector:
         """Learn from normal samples.
 
@@ -139,34 +151,51 @@ class Detector(ScikitLearnBridge):
             split.
         time : sequence of length n, optional
             Sortable; the latest block calibrates.
+        entities : sequence of length n, optional
+            Strings or ints: the machine, customer or camera that each sample is of, for a threshold per entity.
+        checkpoint : str or Path, optional
+            Folder in which training is kept; made when it is not there. The same fit with the same folder goes on
+            where an earlier one was stopped, and does not train finished branches again.
 
         Raises
         ------
         InvalidInput
             `X` is unusable, or too small to train on.
         InvalidParameter
-            A setting is out of range or unknown.
+            A setting is out of range or unknown; `checkpoint` is of another fit, or no such folder.
+        CannotLoad
+            A checkpoint is damaged.
         TrainingFailed
             The loss stopped being finite, or no weight moved.
         """
         fresh = copy.copy(self)
         fresh._forget()
+        folder = None if checkpoint is None else open_folder(checkpoint, self.random_state)
         seed = root_seed(self.random_state)
         # Libraries below us draw from the global generators when first imported, or in a dropout layer.
         with isolated(derive(seed, "fit")):
-            fresh._learn(X, groups, time, seed)
+            fresh._learn(X, groups, time, entities, seed, folder)
         # Only now: a fit that fails leaves what was learned before as it was.
         self._forget()
         self.__dict__.update(fresh.__dict__)
         return self
 
-    def _learn(self, X: Any, groups: Sequence[Any] | None, time: Sequence[Any] | None, seed: int) -> None:
+    def _learn(
+        self,
+        X: Any,
+        groups: Sequence[Any] | None,
+        time: Sequence[Any] | None,
+        entities: Sequence[Any] | None,
+        seed: int,
+        folder: Path | None,
+    ) -> None:
         threshold = build_threshold(self.threshold)
         modality = self._new_modality()
         X = modality.check(X)
+        names = None if entities is None else entity_names(entities, count(X))
         parts = self._split(X, groups, time, seed)
         self.modality_ = modality.fit(take(X, parts.train))
-        self.branches_ = self._fit_branches(X, parts, groups, time, seed)
+        self.branches_ = self._fit_branches(X, parts, groups, time, seed, folder)
         references = {branch.settings.name: branch.judge.scorer.reference_scores_ for branch in self.branches_}
         self.fusion_ = Fusion(weights=fusion_weights(self.branches_)).fit(references)
         self.history_ = {b.settings.name: b.history for b in self.branches_ if b.history}
@@ -175,9 +204,12 @@ class Detector(ScikitLearnBridge):
             self.n_features_in_ = len(self.modality_.columns_)
         self._warn_if_constant()
         if len(parts.calibration):
-            self._calibrate(threshold, self._scores(take(X, parts.calibration)))
+            held_out = None if names is None else [names[row] for row in parts.calibration]
+            self._calibrate(threshold, self._scores(take(X, parts.calibration)), held_out)
 
-    def calibrate(self, X: Any = None, *, threshold: str | Threshold | None = None) -> Detector:
+    def calibrate(
+        self, X: Any = None, *, threshold: str | Threshold | None = None, entities: Sequence[Any] | None = None
+    ) -> Detector:
         """Set the threshold anew, without training.
 
         Parameters
@@ -186,12 +218,17 @@ class Detector(ScikitLearnBridge):
             Normal samples that were not trained on; they replace the earlier calibration samples. None keeps those.
         threshold : Threshold or str, optional
             Another kind or rate; None takes that of the constructor.
+        entities : sequence of length n, optional
+            The entity of each calibration sample, for a threshold per entity. When `X` is None too, those of `fit`.
         """
         self._need_fit()
         if X is None and not hasattr(self, "calibration_scores_"):
             raise NotCalibrated("`X` must hold normal samples the first time; got None. Give some that did not train.")
         scores = self.calibration_scores_ if X is None else self.anomaly_scores(X)
-        self._calibrate(build_threshold(self.threshold if threshold is None else threshold), scores)
+        names = getattr(self, "calibration_entities_", None) if X is None else None
+        if entities is not None:
+            names = entity_names(entities, len(scores))
+        self._calibrate(build_threshold(self.threshold if threshold is None else threshold), scores, names)
         return self
 
     def anomaly_scores(self, X: Any) -> FloatArray:
@@ -199,7 +236,14 @@ class Detector(ScikitLearnBridge):
         self._need_fit()
         return self._scores(self.modality_.check(X))
 
-    def detect(self, X: Any, *, false_alarm_rate: float | None = None) -> Decisions:
+    def detect(
+        self,
+        X: Any,
+        *,
+        false_alarm_rate: float | None = None,
+        false_discovery_rate: float | None = None,
+        entities: Sequence[Any] | None = None,
+    ) -> Decisions:
         """Decide which samples are anomalies.
 
         Parameters
@@ -209,27 +253,26 @@ class Detector(ScikitLearnBridge):
         false_alarm_rate : float, optional
             For this call only; None keeps the rate of the threshold. A kind without a rate gives way to a
             conformal threshold from the same calibration samples.
+        false_discovery_rate : float, optional
+            Instead of a false-alarm rate: decide about the samples of this call together, so that at most this
+            share of the anomalies found is normal in the mean (Benjamini and Hochberg, 1995).
+        entities : sequence of length n, optional
+            The entity of each sample, for a threshold per entity; without them its pooled threshold decides.
 
         Raises
         ------
         NotCalibrated
             When nothing was held out for calibration.
         InvalidParameter
-            When the calibration samples cannot hold the rate.
+            When the calibration samples cannot hold the rate; when both rates are given.
         """
         threshold = self._need_threshold()
+        if false_alarm_rate is not None and false_discovery_rate is not None:
+            raise InvalidParameter("`false_discovery_rate` must be alone; got a `false_alarm_rate` too. Leave one out.")
         if false_alarm_rate is not None:
             threshold = self._at_rate(threshold, false_alarm_rate)
         X = self.modality_.check(X)
-        scores = self._scores(X)
-        return Decisions(
-            ids=self.modality_.ids(X),
-            scores=scores,
-            p_values=threshold.p_values(scores),
-            is_anomaly=threshold.is_anomaly(scores),
-            threshold=threshold.threshold_,
-            false_alarm_rate=threshold.false_alarm_rate_,
-        )
+        return decide(threshold, self._scores(X), self.modality_.ids(X), entities, false_discovery_rate)
 
     def embed(self, X: Any, *, branch: str | None = None) -> FloatArray:
         """``(n, width)`` embeddings of a branch: the named one, or the first that was trained, or the first."""
@@ -292,6 +335,7 @@ class Detector(ScikitLearnBridge):
         groups: Sequence[Any] | None,
         time: Sequence[Any] | None,
         seed: int,
+        folder: Path | None,
     ) -> tuple[FittedBranch, ...]:
         device = resolve_device(self.device)
         codes = None if groups is None else group_codes(groups, count(X))
@@ -310,6 +354,7 @@ class Detector(ScikitLearnBridge):
                     seed=derive(seed, "branch", branch.name),
                     device=device,
                     on_epoch=on_epoch,
+                    folder=folder,
                 )
                 for branch in branches
             )
@@ -320,13 +365,14 @@ class Detector(ScikitLearnBridge):
         return Parts(len(owner), load, _at(group, owner), _at(time, owner))
 
     def _chosen_branches(self) -> tuple[Branch, ...]:
-        settle(None, self.training)
+        settle(None, self.training, resolve_device(self.device))
         exchanged = {"encoder": self.encoder, "objective": self.objective, "scorer": self.scorer, "views": self.views}
         return choose_branches(self.modality_.branches(), self.branches, exchanged, self.switch_off)
 
-    def _calibrate(self, threshold: Threshold, scores: FloatArray) -> None:
-        self.threshold_ = threshold.fit(scores)
+    def _calibrate(self, threshold: Threshold, scores: FloatArray, entities: list[str | int] | None) -> None:
+        self.threshold_ = fit_threshold(threshold, scores, entities)
         self.calibration_scores_ = scores
+        self.calibration_entities_ = entities
 
     def _scores(self, X: Collection) -> FloatArray:
         load, n, join = self._parts(X)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unalike import thresholds
 from unalike.errors import CalibrationWarning, InvalidInput, InvalidParameter, NotCalibrated
 from unalike.thresholds import Conformal, Fixed, Quantile, build_threshold
+from unalike.thresholds.checks import needed
 
 
 def test_p_values_by_hand() -> None:
@@ -83,11 +83,11 @@ def test_a_stated_rate_that_n_cannot_hold_fails_only_where_a_decision_is_asked_f
 @given(st.integers(1, 5000))
 def test_the_number_that_is_asked_for_is_the_least_that_does(thousandths: int) -> None:
     rate = thousandths / 5001
-    needed = thresholds._needed(rate)
-    assert Conformal(rate).fit(np.arange(needed)).threshold_ == needed - max(math.floor(rate * (needed + 1) + 1e-9), 1)
-    if needed > 1:
-        with pytest.raises(InvalidParameter, match=f"needs {needed} of them"):
-            _ = Conformal(rate).fit(np.arange(needed - 1)).threshold_
+    least = needed(rate)
+    assert Conformal(rate).fit(np.arange(least)).threshold_ == least - max(math.floor(rate * (least + 1) + 1e-9), 1)
+    if least > 1:
+        with pytest.raises(InvalidParameter, match=f"needs {least} of them"):
+            _ = Conformal(rate).fit(np.arange(least - 1)).threshold_
 
 
 def test_the_untouched_default_is_what_n_can_hold_with_one_warning() -> None:
@@ -161,7 +161,7 @@ def test_build() -> None:
     assert built is not own
     with pytest.raises(InvalidParameter, match=r"Give thresholds.Fixed\(value\)"):
         build_threshold("fixed")
-    with pytest.raises(InvalidParameter, match=r"\['conformal', 'fixed', 'quantile'\]"):
+    with pytest.raises(InvalidParameter, match=r"\['adjusted-boxplot', 'conformal', 'extreme-value'"):
         build_threshold("sigma")
     for other in (0.01, Conformal):
         with pytest.raises(InvalidParameter, match="`threshold` must be one of"):

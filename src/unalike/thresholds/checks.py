@@ -1,0 +1,82 @@
+"""What every threshold asks of rates and scores, and how it counts."""
+
+from __future__ import annotations
+
+import math
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+
+from unalike.errors import CalibrationWarning, InvalidInput, InvalidParameter
+from unalike.types import FloatArray
+
+USUAL_RATE = 0.01
+_ROUNDING = 1.0 + 1e-12
+
+
+def check_rate(rate: Any, name: str = "false_alarm_rate") -> float:
+    """`rate` as a float in ``(0, 1)``."""
+    if not is_number(rate) or not 0.0 < rate < 1.0:
+        raise InvalidParameter(f"`{name}` must be above 0 and below 1; got {rate!r}. Give 0.01 for 1%.")
+    return float(rate)
+
+
+def is_number(value: Any) -> bool:
+    """A number, and no bool."""
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
+def whole(rate: float, n: int) -> int:
+    """``floor(rate * n)`` where a product a rounding error below a whole number counts as whole: .29 * 100."""
+    return math.floor(rate * n * _ROUNDING)
+
+
+def needed(rate: float) -> int:
+    """The least number of calibration samples that can hold `rate`."""
+    guess = max(math.floor(1.0 / rate) - 2, 1)
+    return next(n for n in range(guess, guess + 4) if whole(rate, n + 1) >= 1)
+
+
+def calibration(values: Any) -> FloatArray:
+    """``(n,)`` finite scores, at least one, as a new ascending array."""
+    scores = np.array(values, dtype=np.float64)
+    if scores.ndim != 1 or len(scores) == 0:
+        raise InvalidInput(
+            f"`calibration_scores` must be one score per sample, at least one; got shape {scores.shape}. Calibrate on "
+            "held-out normal samples."
+        )
+    if not np.isfinite(scores).all():
+        raise InvalidInput(
+            f"`calibration_scores` must be finite; got NaN or infinity for {int((~np.isfinite(scores)).sum())} of "
+            f"{len(scores)} samples. Look at the scorer."
+        )
+    scores.sort()
+    return scores
+
+
+def judged(values: Any) -> FloatArray:
+    """``(n,)`` scores to decide on: infinite ones are allowed, NaN is not."""
+    scores = np.asarray(values, dtype=np.float64)
+    if scores.ndim != 1 or np.isnan(scores).any():
+        raise InvalidInput(f"`scores` must be one number per sample, not NaN; got shape {scores.shape}.")
+    return scores
+
+
+def at_least(ordered: FloatArray, scores: FloatArray) -> FloatArray:
+    """How many of the `ordered` scores are at least as high as each of `scores`."""
+    return np.asarray(len(ordered) - np.searchsorted(ordered, scores, side="left"), dtype=np.float64)
+
+
+def tell(message: str) -> None:
+    """A `CalibrationWarning` that points at the line of the user's that led to it."""
+    warnings.warn(message, CalibrationWarning, stacklevel=_outside())
+
+
+def _outside() -> int:
+    """How many frames above `tell` the first one lies that is not of unalike."""
+    depth, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("unalike."):
+        depth, frame = depth + 1, frame.f_back
+    return depth

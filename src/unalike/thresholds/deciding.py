@@ -1,0 +1,106 @@
+"""From a fitted threshold and the scores of one call to decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+from unalike.decisions import Decisions
+from unalike.errors import InvalidParameter
+from unalike.thresholds.checks import tell
+from unalike.thresholds.entities import Entity, PerEntity, entity_names
+from unalike.thresholds.multiple import discoveries
+from unalike.types import BoolArray, EntityThreshold, FloatArray, Threshold
+
+
+def fit_threshold(threshold: Threshold, scores: FloatArray, entities: Sequence[Entity] | None) -> Threshold:
+    """Fit on calibration scores ``(n,)``; `entities` go to a threshold that takes them."""
+    if takes_entities(threshold):
+        return threshold.fit(scores, entities)
+    return threshold.fit(scores)
+
+
+def takes_entities(threshold: Threshold) -> TypeGuard[EntityThreshold]:
+    """Whether a threshold has the optional capability (see `unalike.types.Threshold`)."""
+    return bool(getattr(threshold, "takes_entities", False))
+
+
+def decide(
+    threshold: Threshold,
+    scores: FloatArray,
+    ids: npt.NDArray[Any],
+    entities: Sequence[Any] | None = None,
+    false_discovery_rate: float | None = None,
+) -> Decisions:
+    """What `Detector.detect` returns.
+
+    Parameters
+    ----------
+    threshold : Threshold
+        Fitted.
+    scores, ids : ndarray
+        ``(n,)`` each.
+    entities : sequence of length n, optional
+        For a threshold that takes them.
+    false_discovery_rate : float, optional
+        Decide by `benjamini_hochberg` over these `n` samples instead of one by one.
+
+    Raises
+    ------
+    InvalidInput
+        `entities` of another length or kind.
+    InvalidParameter
+        `entities` for a threshold that has no use for them; a rate that cannot be held.
+    """
+    names = _names(threshold, entities, len(scores))
+    p_values = _p_values(threshold, scores, names)
+    if false_discovery_rate is None:
+        flagged, limit = _flagged(threshold, scores, names), threshold.threshold_
+    else:
+        least = _p_values(threshold, np.full(len(scores), np.inf), names)
+        flagged = discoveries(p_values, least, false_discovery_rate)
+        limit = _largest_normal(scores, flagged)
+    return Decisions(
+        ids=ids,
+        scores=scores,
+        p_values=p_values,
+        is_anomaly=flagged,
+        threshold=limit,
+        false_alarm_rate=threshold.false_alarm_rate_ if false_discovery_rate is None else None,
+        false_discovery_rate=false_discovery_rate,
+    )
+
+
+def _names(threshold: Threshold, entities: Sequence[Any] | None, n: int) -> list[Entity] | None:
+    if entities is not None:
+        if not takes_entities(threshold):
+            raise InvalidParameter(
+                "`entities` must go with a threshold that takes them, such as thresholds.PerEntity(); got "
+                f"{type(threshold).__name__}. Calibrate with that one, or leave `entities` out."
+            )
+        return entity_names(entities, n)
+    if isinstance(threshold, PerEntity) and threshold.own_:
+        tell(
+            f"`entities` must be given for the thresholds of {len(threshold.own_)} entities to be used; got none, and "
+            "the pooled threshold decides. Give detect(X, entities=...)."
+        )
+    return None
+
+
+def _p_values(threshold: Threshold, scores: FloatArray, names: list[Entity] | None) -> FloatArray:
+    return threshold.p_values(scores, names) if takes_entities(threshold) else threshold.p_values(scores)
+
+
+def _flagged(threshold: Threshold, scores: FloatArray, names: list[Entity] | None) -> BoolArray:
+    return threshold.is_anomaly(scores, names) if takes_entities(threshold) else threshold.is_anomaly(scores)
+
+
+def _largest_normal(scores: FloatArray, flagged: BoolArray) -> float:
+    if len(scores) == 0:
+        return float("nan")
+    if flagged.all():
+        return float(np.nextafter(scores.min(), -np.inf))
+    return float(scores[~flagged].max())
