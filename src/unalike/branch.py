@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +20,7 @@ from unalike.errors import InvalidParameter
 from unalike.objectives.build import build_objective
 from unalike.scorers.build import build_scorer
 from unalike.seeding import derive
-from unalike.training import History, TrainingRows, settle, total_steps, train
+from unalike.training import History, TrainingRows, branch_checkpoint, settle, total_steps, train
 from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Scorer, Training, View
 from unalike.views.compose import as_view
 
@@ -99,11 +100,13 @@ def fit_branch(
     modality: Modality,
     train_parts: Parts,
     reference_parts: Parts | None,
+    anomalies: Parts | None = None,
     *,
     training: Training | Mapping[str, Any] | None,
     seed: int,
     device: torch.device,
     on_epoch: Callable[[str, int, dict[str, float]], None] | None = None,
+    folder: Path | None = None,
 ) -> FittedBranch:
     """Build, train and judge one branch.
 
@@ -115,6 +118,8 @@ def fit_branch(
         Fitted; gives the schema and the default views.
     train_parts, reference_parts : Parts
         Training parts, and held-out ones for the reference scores.
+    anomalies : Parts, optional
+        Labelled anomalies, for the objective.
     training : Training or mapping, optional
         Overrides the branch's own, whole or field by field.
     seed : int
@@ -123,6 +128,8 @@ def fit_branch(
         Where to compute.
     on_epoch : callable, optional
         Called with the branch's name, its number of steps in all, and each row of the history.
+    folder : Path, optional
+        From `training.open_folder`; training is kept there and resumed from there.
     """
     sample = train_parts.load(evenly(train_parts.n, _SAMPLE))
     encoder = build_encoder(branch.encoder, modality.schema, derive(seed, "encoder"))
@@ -132,8 +139,8 @@ def fit_branch(
     if branch.objective is None:
         judge = _judge(encoder, branch, train_parts, reference_parts, device, exact)
         return FittedBranch(branch, judge, None, [])
+    settings = settle(branch.training, training, device)
     untrained = _judge(copy.deepcopy(encoder), branch, train_parts, reference_parts, device, exact)
-    settings = settle(branch.training, training)
     objective = build_objective(branch.objective, encoder, derive(seed, "objective"))
     view = prepared(modality.view() if branch.views is None else as_view(branch.views), sample)
     history = train(
@@ -144,6 +151,11 @@ def fit_branch(
         seed=derive(seed, "training"),
         device=device,
         on_epoch=None if on_epoch is None else partial(on_epoch, branch.name, total_steps(train_parts.n, settings)),
+        checkpoint=branch_checkpoint(
+            folder,
+            branch.name,
+            {"encoder": branch.encoder, "objective": branch.objective, "views": branch.views},
+        ),
     )
     judge = _judge(objective.get_submodule("encoder"), branch, train_parts, reference_parts, device, exact)
     return FittedBranch(replace(branch, training=settings), judge, untrained, history)

@@ -34,7 +34,7 @@ class TrainingRows:
     n_anomalies : int
         How many labelled anomalies there are, at the positions ``n`` to ``n + n_anomalies - 1``. Some of them,
         with label 1, are put behind the normal rows of every batch: one for every 8 of these, at least one.
-        Each is a group of its own.
+        Each is a group of its own; their time, which nobody told, is -1.
     """
 
     n: int
@@ -71,10 +71,8 @@ class TrainingRows:
         if not m:
             return self.group, self.time, self.label
         label = np.zeros(self.n, dtype=np.int64) if self.label is None else self.label
-        own = -1 - np.arange(m, dtype=np.int64)
-        # Codes of groups and times are ranks, 0 or more.
         return (
-            None if self.group is None else np.concatenate([self.group, own]),
+            None if self.group is None else np.concatenate([self.group, self.group.max() + 1 + np.arange(m)]),
             None if self.time is None else np.concatenate([self.time, np.full(m, -1, dtype=np.int64)]),
             np.concatenate([label, np.ones(m, dtype=np.int64)]),
         )
