@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING, Any
 from unalike.lookup import exported
 
 if TYPE_CHECKING:
+    from unalike.objectives.csi import CSI
+    from unalike.objectives.moco import MoCo
     from unalike.objectives.simclr import SimCLR
+    from unalike.objectives.supcon import SupCon
     from unalike.objectives.synthetic import SyntheticContrast
 
 NAMES = {
+    "csi": "unalike.objectives.csi:CSI",
+    "moco": "unalike.objectives.moco:MoCo",
     "simclr": "unalike.objectives.simclr:SimCLR",
+    "supcon": "unalike.objectives.supcon:SupCon",
     "synthetic-contrast": "unalike.objectives.synthetic:SyntheticContrast",
 }
 
-__all__ = ["NAMES", "SimCLR", "SyntheticContrast"]
+__all__ = ["CSI", "NAMES", "MoCo", "SimCLR", "SupCon", "SyntheticContrast"]
 
 
 def __getattr__(name: str) -> Any:

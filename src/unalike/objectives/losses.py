@@ -21,7 +21,7 @@ from unalike.errors import InvalidInput, InvalidParameter
 from unalike.parallel import gather, rank
 
 
-def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:
+def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5, index: Tensor | None = None) -> Tensor:
     """Normalised-temperature cross entropy, the loss of SimCLR.
 
     Each of the ``2n`` rows must find its pair among the other ``2n - 1``, in both directions.
@@ -32,6 +32,9 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:
         ``(n, d)`` each; row ``i`` of one and of the other are a positive pair.
     temperature : float
         Divides the cosines, above 0. The smaller, the more the hardest negatives weigh.
+    index : Tensor, optional
+        ``(n,)`` whole numbers: rows with the same one come from the same sample and are no negatives of each
+        other. None: all rows come from different samples.
 
     Returns
     -------
@@ -41,7 +44,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:
     Raises
     ------
     InvalidInput
-        `first` and `second` are not two matrices of one shape with at least one row.
+        `first` and `second` are not two matrices of one shape with at least one row, or `index` has another length.
     InvalidParameter
         `temperature` is not above 0.
 
@@ -59,12 +62,23 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5) -> Tensor:
         logits = anchors @ candidates.T / temperature  # (2n, 2N)
         row = torch.arange(2 * n, device=logits.device)  # (2n,)
         offset = rank() * 2 * n
-        logits = logits.scatter(1, (row + offset)[:, None], -math.inf)  # an anchor is no candidate of its own
         pair = row.roll(n) + offset  # (2n,) where each anchor's pair stands among the candidates
+        if index is None:
+            logits = logits.scatter(1, (row + offset)[:, None], -math.inf)  # an anchor is no candidate of its own
+        else:
+            _check_rows("index", index, first)
+            own = _equal(index.repeat(2)).scatter(1, pair[:, None], False)  # (2n, 2N)
+            logits = logits.masked_fill(own, -math.inf)
         return functional.cross_entropy(logits, pair)
 
 
-def info_nce(query: Tensor, key: Tensor, negatives: Tensor | None = None, temperature: float = 0.2) -> Tensor:
+def info_nce(
+    query: Tensor,
+    key: Tensor,
+    negatives: Tensor | None = None,
+    temperature: float = 0.2,
+    excluded: Tensor | None = None,
+) -> Tensor:
     """InfoNCE in one direction: each query must find its key among negatives.
 
     Parameters
@@ -77,6 +91,9 @@ def info_nce(query: Tensor, key: Tensor, negatives: Tensor | None = None, temper
         of the batch, on all processes.
     temperature : float
         Divides the cosines, above 0.
+    excluded : Tensor, optional
+        ``(n, m)`` bool: which of `negatives` are none for a query, because they are empty places of a queue or
+        come from the query's own sample.
 
     Returns
     -------
@@ -87,7 +104,7 @@ def info_nce(query: Tensor, key: Tensor, negatives: Tensor | None = None, temper
     ------
     InvalidInput
         `query` and `key` are not two matrices of one shape with at least one row, or `negatives` is not
-        a matrix of the same width.
+        a matrix of the same width, or `excluded` is not a matrix of bool that fits both.
     InvalidParameter
         `temperature` is not above 0.
 
@@ -103,12 +120,67 @@ def info_nce(query: Tensor, key: Tensor, negatives: Tensor | None = None, temper
         anchors, keys = _unit(query), _unit(key)  # (n, d) each
         row = torch.arange(len(anchors), device=anchors.device)  # (n,)
         if negatives is None:
+            _check_excluded(excluded, None)
             logits = anchors @ gather(keys).T  # (n, N), N = n over all processes
             return functional.cross_entropy(logits / temperature, row + rank() * len(anchors))
         _check_negatives(negatives, key)
+        _check_excluded(excluded, (len(anchors), len(negatives)))
         positive = (anchors * keys).sum(dim=1, keepdim=True)  # (n, 1)
-        logits = torch.cat((positive, anchors @ _unit(negatives).T), dim=1)  # (n, 1 + m)
+        others = anchors @ _unit(negatives).T.to(anchors.dtype)  # (n, m)
+        others = others if excluded is None else others.masked_fill(excluded, -math.inf)
+        logits = torch.cat((positive, others), dim=1)  # (n, 1 + m)
         return functional.cross_entropy(logits / temperature, torch.zeros_like(row))
+
+
+def sup_con(z: Tensor, labels: Tensor, temperature: float = 0.1, weights: Tensor | None = None) -> Tensor:
+    """Supervised contrast: each row must find all others of its label among all other rows.
+
+    Parameters
+    ----------
+    z : Tensor
+        ``(m, d)``: usually both views of every sample.
+    labels : Tensor
+        ``(m,)`` whole numbers: rows with the same one are positives of each other. With one number per sample
+        and two views this is `nt_xent`.
+    temperature : float
+        Divides the cosines, above 0.
+    weights : Tensor, optional
+        ``(m,)``, above 0: how many times a row counts where it is a negative. None: once.
+
+    Returns
+    -------
+    Tensor
+        Scalar, the mean over the rows that have a positive; at least 0 when no weight is below 1; 0 where there
+        is none.
+
+    Raises
+    ------
+    InvalidInput
+        `z` is not a matrix with at least one row, or `labels` or `weights` has another length.
+    InvalidParameter
+        `temperature` is not above 0.
+
+    References
+    ----------
+    Khosla et al., "Supervised contrastive learning", NeurIPS 2020, equation 2 (the sum outside the logarithm).
+    """
+    _check_pairs("z", z, "z", z)
+    check_temperature(temperature)
+    _check_rows("labels", labels, z)
+    with torch.autocast(z.device.type, enabled=False):
+        anchors = _unit(z)  # (m, d)
+        logits = anchors @ gather(anchors).T / temperature  # (m, M), M = m over all processes
+        same = _equal(labels)  # (m, M)
+        itself = torch.arange(len(anchors), device=logits.device)[:, None] + rank() * len(anchors)  # (m, 1)
+        candidates = logits.scatter(1, itself, -math.inf)
+        if weights is not None:
+            _check_rows("weights", weights, z)
+            candidates = torch.where(same, candidates, candidates + gather(weights).to(logits.dtype).log())
+        cost = candidates.logsumexp(dim=1, keepdim=True) - logits  # (m, M) of finding each candidate
+        positive = same.scatter(1, itself, False)
+        count = positive.sum(dim=1)  # (m,)
+        per_anchor = torch.where(positive, cost, 0.0).sum(dim=1) / count.clamp_min(1)
+        return per_anchor.sum() / (count > 0).sum().clamp_min(1)
 
 
 def check_temperature(temperature: float) -> None:
@@ -121,6 +193,12 @@ def check_temperature(temperature: float) -> None:
     """
     if not (isinstance(temperature, (int, float)) and 0.0 < temperature < math.inf):
         raise InvalidParameter(f"`temperature` must be a finite number above 0; got {temperature!r}. Try 0.5 or 0.1.")
+
+
+def _equal(ids: Tensor) -> Tensor:
+    """``(m,)`` to ``(m, M)``: which rows of all processes have the same number."""
+    equal: Tensor = ids[:, None] == gather(ids)
+    return equal
 
 
 def _unit(rows: Tensor) -> Tensor:
@@ -142,4 +220,19 @@ def _check_negatives(negatives: Tensor, key: Tensor) -> None:
         raise InvalidInput(
             f"`negatives` must be a matrix (m, {key.shape[1]}); got shape {tuple(negatives.shape)}. "
             "Give one row per negative, from the same projection head."
+        )
+
+
+def _check_rows(name: str, values: Tensor, z: Tensor) -> None:
+    if values.shape != (len(z),):
+        raise InvalidInput(
+            f"`{name}` must have shape ({len(z)},), one value per row; got {tuple(values.shape)}. Give one per row."
+        )
+
+
+def _check_excluded(excluded: Tensor | None, shape: tuple[int, int] | None) -> None:
+    if excluded is not None and (excluded.dtype != torch.bool or tuple(excluded.shape) != shape):
+        raise InvalidInput(
+            f"`excluded` must be a bool matrix, one row per query and one column per row of `negatives`, {shape}; got "
+            f"{excluded.dtype} of shape {tuple(excluded.shape)}. Give `negatives` with it."
         )

@@ -59,6 +59,9 @@ class SimCLR:
 class SimCLRObjective(nn.Module):
     """SimCLR with its network: `encoder`, then `head`, then `nt_xent`.
 
+    A labelled anomaly is a sample like any other: its two views are a pair, and it is a negative of all the others.
+    Copies of one sample in a batch, as of a drawn anomaly, do not repel each other.
+
     Parameters
     ----------
     encoder, head : Module
@@ -88,4 +91,4 @@ class SimCLRObjective(nn.Module):
     def loss(self, z: Tensor, batch: Batch) -> Tensor:
         """Scalar loss of the projections ``(2n, head_width)`` of `pairs`."""
         first, second = z.chunk(2)
-        return nt_xent(first, second, self.temperature)
+        return nt_xent(first, second, self.temperature, batch.index)

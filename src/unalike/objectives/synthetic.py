@@ -97,6 +97,9 @@ class SyntheticContrastObjective(nn.Module):
         How negatives are drawn.
     """
 
+    kinds = ("shuffle", "shell", "box")
+    """Names of the equal parts of what `negatives` gives."""
+
     pool: Tensor
     numeric: Tensor
     low: Tensor
@@ -147,17 +150,22 @@ class SyntheticContrastObjective(nn.Module):
     def forward(self, batch: Batch, views: View, generator: RowGenerator) -> Tensor:
         """Scalar loss: mean softplus(-logit) of the real rows plus mean softplus(logit) of the negatives.
 
-        `views` is not used: what is contrasted are real and synthetic rows, not two views of one row.
+        Labelled anomalies join the negatives, with the weight of one synthetic row each; no synthetic rows are
+        made of them. `views` is not used: what is contrasted are real and synthetic rows, not two views of one row.
 
         Raises
         ------
         NotFitted
             Before `prepare`.
         """
-        rows = torch.cat((batch.data, self.negatives(batch.data, generator)))  # (4n, columns, 2)
-        logits = self.logit(self.encoder(rows)).squeeze(1)  # (4n,)
-        real, synthetic = logits.split((len(batch.data), 3 * len(batch.data)))
-        return functional.softplus(-real).mean() + functional.softplus(synthetic).mean()
+        data, anomalies = batch.data, batch.data[:0]
+        if batch.label is not None:
+            normal = batch.label == 0
+            data, anomalies, generator = data[normal], data[~normal], generator.rows(normal)
+        rows = torch.cat((data, self.negatives(data, generator), anomalies))  # (4n + a, columns, 2)
+        logits = self.logit(self.encoder(rows)).squeeze(1)  # (4n + a,)
+        real, negative = logits.split((len(data), len(rows) - len(data)))
+        return functional.softplus(-real).mean() + functional.softplus(negative).mean()
 
     def negatives(self, data: Tensor, generator: RowGenerator) -> Tensor:
         """``(3n, columns, 2)``: the shuffle, shell and box negatives of the rows ``(n, columns, 2)``.
