@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         VerticalFlip,
         standard_image_view,
     )
-    from unalike.views.table import CorruptCells, MaskCells, MixUp, Noise, standard_table_view
+    from unalike.views.table import CorruptCells, MaskCells, MixUp, NeighborCells, Noise, standard_table_view
 
 NAMES = {
     "affine": "unalike.views.image:Affine",
@@ -41,6 +41,7 @@ NAMES = {
     "horizontal-flip": "unalike.views.image:HorizontalFlip",
     "mask-cells": "unalike.views.table:MaskCells",
     "mix-up": "unalike.views.table:MixUp",
+    "neighbor-cells": "unalike.views.table:NeighborCells",
     "noise": "unalike.views.table:Noise",
     "random-resized-crop": "unalike.views.image:RandomResizedCrop",
     "rotate": "unalike.views.image:Rotate",
@@ -73,6 +74,7 @@ __all__ = [
     "HorizontalFlip",
     "MaskCells",
     "MixUp",
+    "NeighborCells",
     "Noise",
     "PerBatch",
     "PerSample",

@@ -34,6 +34,18 @@ def amount(name: str, value: Any) -> None:
         raise InvalidParameter(f"`{name}` must be a finite number of 0 or more; got {value!r}. Give for example 0.1.")
 
 
+def at_least_one(name: str, value: Any) -> None:
+    """Refuse what is no whole number of 1 or more.
+
+    Raises
+    ------
+    InvalidParameter
+        When it is not.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidParameter(f"`{name}` must be a whole number of 1 or more; got {value!r}. Give for example 5.")
+
+
 def interval(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> tuple[float, float]:
     """``(low, high)`` of a setting that says between which numbers to draw.
 

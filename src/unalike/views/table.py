@@ -6,6 +6,7 @@ encoder could not meet: a code stays a code, and a missing cell has value 0.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -18,6 +19,7 @@ from unalike.views import checks
 from unalike.views.compose import Compose
 
 _POOL = 10_000
+_NEIGHBOR_POOL = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +170,67 @@ class MixUp:
         return torch.where(between[:, :, None], mixed, torch.where(taken[:, :, None], other, data))
 
 
+@dataclass(frozen=True, kw_only=True)
+class NeighborCells:
+    """Replace cells by those of a training row that is near.
+
+    For each row one of its `neighbors` nearest pool rows is drawn, and each cell is that row's with chance
+    `rate`. Unlike those of `CorruptCells`, all donors of a row belong together and lie near, so that the
+    view stays where the data lies, and moves less.
+
+    Rows are near by Euclidean distance in the numbers as they are given, standardised by the modality, a missing
+    one being 0; each category and each is-missing flag that differs adds 1 to the square. Copies of the row
+    are no neighbours.
+    The cost is one distance to each pool row, of which there are at most 1,000, per row and view.
+
+    Parameters
+    ----------
+    rate : float
+        Chance of each cell.
+    neighbors : int
+        How many rows are near; fewer when the pool is smaller.
+    levels : tuple of int
+        As in `Noise`.
+    pool : Tensor, optional
+        ``(m, columns, 2)``, rows to draw from; set by `prepare`.
+
+    Raises
+    ------
+    InvalidParameter
+        When `rate` is not in ``[0, 1]``, or `neighbors` no whole number of 1 or more.
+    NotFitted
+        When called before `prepare`.
+    InvalidInput
+        When called on rows with another number of columns than `levels`.
+    """
+
+    rate: float = 0.5
+    neighbors: int = 5
+    levels: tuple[int, ...] = ()
+    pool: Tensor | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        checks.probability("rate", self.rate)
+        checks.at_least_one("neighbors", self.neighbors)
+
+    def prepare(self, sample: Tensor) -> NeighborCells:
+        """A copy that draws from `sample`, ``(m, columns, 2)`` training rows."""
+        return replace(self, pool=_pool(sample, _NEIGHBOR_POOL))
+
+    def __call__(self, data: Tensor, generator: RowGenerator) -> Tensor:
+        checks.cells(data, self.levels)
+        pool = _donors(self.pool, data, "NeighborCells")
+        nearest = _squared_distances(data, pool, _numeric(self.levels, data))  # (n, m)
+        # A row has no neighbours but copies when all distances are infinite; it then takes the cells of a copy.
+        nearest = nearest.masked_fill(nearest == 0.0, math.inf)
+        near = nearest.topk(min(self.neighbors, len(pool)), dim=1, largest=False)  # (n, k)
+        known = near.values.isfinite().sum(dim=1).clamp(min=1)  # (n,)
+        drawn = generator.integers(2**31, 1)[:, 0] % known
+        donor = pool[near.indices.gather(1, drawn[:, None])[:, 0]]  # (n, columns, 2)
+        taken = generator.uniform(data.shape[1]) < self.rate
+        return torch.where(taken[:, :, None], donor, data)
+
+
 def standard_table_view(levels: tuple[int, ...]) -> Compose:
     """What table rows are contrasted under by default: SCARF's corruption, and a little noise on numbers.
 
@@ -180,12 +243,22 @@ def standard_table_view(levels: tuple[int, ...]) -> Compose:
     return Compose(members)
 
 
-def _pool(sample: Tensor) -> Tensor:
-    """At most `_POOL` rows of the sample, evenly spaced, in a copy of their own."""
+def _squared_distances(data: Tensor, pool: Tensor, numeric: Tensor) -> Tensor:
+    """``(n, m)``, exact per pair: a distance by matrix products would depend on the batch in its last bits."""
+    rows, others = data.double(), pool.double()
+    exact = "donot_use_mm_for_euclid_dist"
+    squared = torch.cdist(rows[:, numeric, 0], others[:, numeric, 0], compute_mode=exact).square()
+    codes = torch.cdist(rows[:, ~numeric, 0], others[:, ~numeric, 0], p=0.0)
+    flags = torch.cdist(rows[..., 1], others[..., 1], p=0.0)
+    return squared + codes + flags
+
+
+def _pool(sample: Tensor, most: int = _POOL) -> Tensor:
+    """At most `most` rows of the sample, evenly spaced, in a copy of their own."""
     checks.cells(sample)
     if len(sample) == 0:
         raise InvalidInput("`sample` must hold at least one row to draw from; got none.")
-    count = min(len(sample), _POOL)
+    count = min(len(sample), most)
     return sample[torch.arange(count, device=sample.device) * len(sample) // count].detach().clone()
 
 
