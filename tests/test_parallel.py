@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from unalike import parallel
+from unalike.objectives import CSI, MoCo, SupCon
 from unalike.objectives.build import build_objective
 from unalike.objectives.losses import info_nce, nt_xent
 from unalike.seeding import RowGenerator, isolated
@@ -44,7 +45,14 @@ class Bare(nn.Module):
         return self.loss(self.encoder(batch.data), self.encoder(views(batch.data, generator)), temperature=0.3)
 
 
+def negated(data):
+    return 1.0 - data
+
+
 OBJECTIVES = {
+    "csi": CSI(shifts=(negated,)),
+    "moco": MoCo(queue=64),
+    "supcon": SupCon(attract_normals=True),
     "nt-xent": lambda encoder: Bare(encoder, nt_xent),
     "info-nce": lambda encoder: Bare(encoder, info_nce),
     "simclr": "simclr",
@@ -68,11 +76,15 @@ def loss_and_gradients(name, part, wrap):
     module = build_objective(OBJECTIVES[name], encoder, 2).double()
     if hasattr(module, "prepare"):
         module.prepare(rows())
-    batch = Batch(data=rows()[part], index=torch.arange(ROWS)[part])
+    label = (torch.arange(ROWS) % 5 == 0).long()[part] if name == "supcon" else None
+    batch = Batch(data=rows()[part], index=torch.arange(ROWS)[part], label=label)
     wrapped = wrap(module)  # by name: DDP must outlive `backward` to average
     loss = wrapped(batch, views, RowGenerator(3, batch.index))
     loss.backward()
-    return loss.detach(), {name: weight.grad for name, weight in module.named_parameters()}
+    if hasattr(module, "after_step"):
+        module.after_step()
+    weights = {name: weight.grad for name, weight in module.named_parameters() if weight.requires_grad}
+    return loss.detach(), weights, sorted(module.queue_index.tolist()) if name == "moco" else None
 
 
 def gathered():
@@ -133,10 +145,14 @@ def test_gather_puts_the_ranks_in_order_and_brings_gradient_back(ranks):
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_two_processes_equal_one(ranks, name):
-    loss, gradients = loss_and_gradients(name, slice(None), lambda module: module)
+    loss, gradients, queued = loss_and_gradients(name, slice(None), lambda module: module)
     mean = torch.stack([found[name][0] for found in ranks]).mean()
     assert torch.allclose(mean, loss, rtol=0, atol=1e-6)
     assert gradients["encoder.layer.weight"].abs().max() > 1e-3
     for found in ranks:
         for weight, gradient in gradients.items():
             assert torch.allclose(found[name][1][weight], gradient, rtol=0, atol=1e-6), weight
+        if queued is not None:  # both ranks have one queue, of rows of both
+            assert found[name][2] == ranks[0][name][2]
+            assert len(found[name][2]) == len(queued)
+            assert {row < ROWS // 2 for row in found[name][2]} == {True, False}

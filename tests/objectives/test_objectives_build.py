@@ -55,7 +55,10 @@ def test_the_seed_decides_and_the_global_generator_is_left_alone():
 @pytest.mark.parametrize(
     ("objective", "message"),
     [
-        ("simcrl", r"`objective` must be one of \['csi', 'moco', 'simclr', 'supcon', 'synthetic-contrast'.*\].*got 'simcrl'"),
+        (
+            "simcrl",
+            r"`objective` must be one of \['csi', 'moco', 'simclr', 'supcon', 'synthetic-contrast'.*\].*got 'simcrl'",
+        ),
         (SimCLR, r"must be an instance of its settings; got the class SimCLR. Give SimCLR\(\)"),
         (OfTheUser(Linear()), r"got a module that is already made, OfTheUser. Give its class"),
         (3, r"settings with a method `build\(encoder\)` or a callable that takes the encoder; got 3"),

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from unalike.errors import InvalidInput, InvalidParameter
-from unalike.objectives.losses import info_nce, nt_xent
+from unalike.objectives.losses import info_nce, nt_xent, sup_con
 
 GRID = [(n, d, temperature) for n in (1, 2, 7, 32) for d in (1, 3, 64) for temperature in (0.07, 0.5, 1.0)]
 
@@ -178,3 +178,111 @@ def test_pairs_must_match(loss, shapes):
 def test_negatives_must_have_the_width_of_the_keys():
     with pytest.raises(InvalidInput, match=r"`negatives` must be a matrix \(m, 3\); got shape \(5, 4\)"):
         info_nce(torch.ones(2, 3), torch.ones(2, 3), torch.ones(5, 4))
+
+
+# ---- copies, places that are empty, and labels ----------------------------------------------------------------
+
+
+def slow_sup_con(z, labels, temperature, weights=None):
+    rows = [row / row.norm() for row in z]
+    weights = [1.0] * len(rows) if weights is None else weights.tolist()
+    losses = []
+    for i, anchor in enumerate(rows):
+        others = [j for j in range(len(rows)) if j != i]
+        size = {j: math.exp(float(anchor @ rows[j]) / temperature) for j in others}
+        total = sum(size[j] * (1.0 if labels[j] == labels[i] else weights[j]) for j in others)
+        positives = [j for j in others if labels[j] == labels[i]]
+        if positives:
+            losses.append(sum(-math.log(size[j] / total) for j in positives) / len(positives))
+    return sum(losses) / len(losses) if losses else 0.0
+
+
+LABELS = [[0, 0, 1, 1], [0, 1, 0, 1, 2, 2, 2], [0, 0, 0, 1, 2, 3], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("temperature", [0.07, 0.5])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sup_con_equals_a_slow_twin(labels, temperature, weighted):
+    z, labels = pair(len(labels), 5, torch.float64)[0], torch.tensor(labels)
+    weights = torch.linspace(0.5, 3.0, len(labels), dtype=torch.float64) if weighted else None
+    ours = sup_con(z, labels, temperature, weights).item()
+    assert ours == pytest.approx(slow_sup_con(z, labels.tolist(), temperature, weights), abs=1e-9)
+
+
+@pytest.mark.parametrize("labels", LABELS[:2])
+def test_sup_con_equals_pytorch_metric_learning(labels):
+    from pytorch_metric_learning.losses import SupConLoss
+
+    z, labels = pair(len(labels), 5, torch.float64)[0], torch.tensor(labels)
+    assert torch.allclose(sup_con(z, labels, 0.2), SupConLoss(temperature=0.2)(z, labels), atol=1e-9)
+
+
+def test_sup_con_of_two_views_is_nt_xent():
+    first, second = pair(9, 4, torch.float64)
+    labels = torch.arange(9).repeat(2)
+    assert torch.allclose(sup_con(torch.cat((first, second)), labels, 0.3), nt_xent(first, second, 0.3), atol=1e-12)
+
+
+def test_sup_con_without_positives_costs_nothing():
+    z = pair(5, 4)[0].requires_grad_()
+    loss = sup_con(z, torch.arange(5))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert torch.equal(z.grad, torch.zeros(5, 4))
+
+
+def test_sup_con_has_the_right_gradient():
+    z = pair(6, 3, torch.float64)[0].requires_grad_()
+    labels, weights = torch.tensor([0, 0, 1, 1, 2, 3]), torch.linspace(1, 4, 6, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda rows: sup_con(rows, labels, 0.3, weights), (z,))
+
+
+def test_copies_are_no_negatives_of_each_other():
+    first, second = pair(5, 4, torch.float64)
+    index = torch.tensor([3, 8, 3, 1, 0])
+    rows = [row / row.norm() for row in (*first, *second)]
+    owner = index.tolist() * 2
+    losses = []
+    for i, anchor in enumerate(rows):
+        mate = (i + 5) % 10
+        others = [j for j in range(10) if j == mate or owner[j] != owner[i]]
+        size = {j: math.exp(float(anchor @ rows[j]) / 0.4) for j in others}
+        losses.append(-math.log(size[mate] / sum(size.values())))
+    assert nt_xent(first, second, 0.4, index).item() == pytest.approx(sum(losses) / 10, abs=1e-9)
+
+
+def test_different_samples_need_no_index():
+    first, second = pair(7, 4)
+    assert torch.equal(nt_xent(first, second, 0.4, torch.arange(7) * 11), nt_xent(first, second, 0.4))
+
+
+def test_excluded_negatives_are_as_if_they_were_not_there():
+    query, key = pair(3, 4, torch.float64)
+    queue = torch.cat(pair(3, 4, torch.float64, seed=1))
+    excluded = torch.tensor([[True, False, True, False, False, True]] * 3)
+    assert torch.allclose(
+        info_nce(query, key, queue, 0.3, excluded), info_nce(query, key, queue[~excluded[0]], 0.3), atol=1e-12
+    )
+    assert info_nce(query, key, queue, 0.3, torch.ones(3, 6, dtype=torch.bool)).item() == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda z: nt_xent(z, z, 0.5, torch.arange(2)),
+            r"`index` must have shape \(3,\), one value per row; got \(2,\)",
+        ),
+        (lambda z: sup_con(z, torch.arange(4)), r"`labels` must have shape \(3,\)"),
+        (lambda z: sup_con(z, torch.arange(3), 0.1, torch.ones(3, 1)), r"`weights` must have shape \(3,\)"),
+        (lambda z: sup_con(z, torch.arange(3), 0.0), r"`temperature` must be a finite number above 0"),
+        (lambda z: sup_con(z[0], torch.arange(3)), r"must be matrices of one shape"),
+        (lambda z: info_nce(z, z, z, 0.2, torch.zeros(3, 3)), r"`excluded` must be a bool matrix.*\(3, 3\)"),
+        (lambda z: info_nce(z, z, z, 0.2, torch.zeros(3, 2, dtype=torch.bool)), r"`excluded` must be a bool matrix"),
+        (lambda z: info_nce(z, z, None, 0.2, torch.zeros(3, 3, dtype=torch.bool)), r"Give `negatives` with it"),
+    ],
+)
+def test_rows_must_fit(call, message):
+    with pytest.raises((InvalidInput, InvalidParameter), match=message):
+        call(torch.ones(3, 4))

@@ -94,3 +94,12 @@ def test_settings_out_of_range_are_refused(settings, message):
 def test_an_encoder_without_width_is_refused():
     with pytest.raises(InvalidParameter, match=r"`encoder` must have an attribute `width`.*got None on Linear"):
         SimCLR().build(nn.Linear(4, 6))
+
+
+def test_a_labelled_anomaly_is_a_sample_like_any_other_and_its_copies_do_not_repel():
+    objective, rows = built(), batch(6)
+    index = torch.tensor([0, 1, 2, 3, 9, 9])
+    labelled = Batch(data=rows.data, index=index, label=torch.tensor([0, 0, 0, 0, 1, 1]))
+    z = objective.head(objective.encoder(objective.pairs(labelled, noise, RowGenerator(1, index))))
+    assert torch.equal(objective.loss(z, labelled), nt_xent(*z.chunk(2), 0.5, index))
+    assert objective.loss(z, labelled) < nt_xent(*z.chunk(2), 0.5)

@@ -60,6 +60,20 @@ def test_loss_is_logistic_with_equal_total_weight():
     assert loss.item() == pytest.approx(twin.item(), rel=1e-6)
 
 
+def test_labelled_anomalies_join_the_negatives():
+    data = table(32)
+    objective, index = prepared(data), torch.arange(32)
+    label = (index % 8 == 3).long()
+    loss = objective(Batch(data=data, index=index, label=label), None, RowGenerator(7, index))
+    normal, anomalies = data[label == 0], data[label == 1]
+    # Row i's draws are its own: the normal rows get the negatives they would get in a batch of themselves.
+    synthetic = objective.negatives(normal, RowGenerator(7, index[label == 0]))
+    negatives = objective.logit(objective.encoder(torch.cat((synthetic, anomalies)))).double()
+    real = objective.logit(objective.encoder(normal)).double()
+    twin = functional.softplus(-real).mean() + functional.softplus(negatives).mean()
+    assert loss.item() == pytest.approx(twin.item(), rel=1e-6)
+
+
 def test_shuffle_takes_cells_of_training_rows_with_a_share_drawn_per_row():
     data, sample = table(3000, seed=1), table(500)
     shuffled = kinds(prepared(sample), data)[0]
