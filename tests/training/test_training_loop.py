@@ -6,57 +6,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from tests.training.parts import Pull, fit, jitter, make, rows
 from torch import Tensor, nn
 
 from unalike.errors import InvalidParameter, TrainingFailed, TrainingWarning
 from unalike.seeding import RowGenerator
-from unalike.training import TrainingRows, total_steps, train
+from unalike.training import total_steps
 from unalike.types import Batch, Training, View
-
-CPU = torch.device("cpu")
-
-
-def jitter(data: Tensor, generator: RowGenerator) -> Tensor:
-    return data + 0.1 * generator.normal(*data.shape[1:])
-
-
-class Pull(nn.Module):
-    """Pulls two views together and pushes the batch apart: enough of an objective for the loop."""
-
-    def __init__(self, encoder: nn.Module) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.prepared_with: tuple[int, ...] | None = None
-        self.steps_seen = 0
-        self.sizes: list[int] = []
-
-    def prepare(self, sample: Tensor) -> None:
-        self.prepared_with = tuple(sample.shape)
-
-    def after_step(self) -> None:
-        self.steps_seen += 1
-
-    def forward(self, batch: Batch, views: View, generator: RowGenerator) -> Tensor:
-        self.sizes.append(len(batch.data))
-        first = nn.functional.normalize(self.encoder(views(batch.data, generator)), dim=1)
-        second = nn.functional.normalize(self.encoder(views(batch.data, generator)), dim=1)
-        logits = first @ second.T / 0.5
-        return nn.functional.cross_entropy(logits, torch.arange(len(logits)))
-
-
-def make(seed: int = 0, width: int = 8) -> Pull:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Pull(nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Linear(16, width)))
-
-
-def rows(n: int = 50) -> TrainingRows:
-    data = torch.from_numpy(np.random.default_rng(0).normal(size=(n, 5)).astype(np.float32))
-    return TrainingRows(n, lambda positions: data[torch.from_numpy(positions)])
-
-
-def fit(objective: nn.Module, settings: Training, n: int = 50, seed: int = 0) -> list[dict[str, float]]:
-    return train(objective, rows(n), jitter, settings, seed=seed, device=CPU)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
@@ -200,14 +156,22 @@ def test_frozen_weights_cannot_train() -> None:
         ({"batch_size": 0}, "batch_size"),
         ({"learning_rate": 0.0}, "learning_rate"),
         ({"warmup": 1.0}, "warmup"),
+        ({"accumulate": 0}, "accumulate"),
+        ({"accumulate": True}, "accumulate"),
+        ({"accumulate": None}, "accumulate"),
+        ({"batch_size": None}, "batch_size"),
+        ({"patience": 0}, "patience"),
+        ({"patience": 1.5}, "patience"),
+        ({"held_out": 0.0}, "held_out"),
+        ({"held_out": 1.0}, "held_out"),
+        ({"held_out": "0.1"}, "held_out"),
+        ({"held_out": float("nan")}, "held_out"),
+        ({"checkpoint_every": -1.0}, "checkpoint_every"),
+        ({"checkpoint_every": None}, "checkpoint_every"),
+        ({"precision": "16-true"}, "precision"),
+        ({"precision": "16-mixed"}, "on the CPU"),
     ],
 )
 def test_settings_out_of_range_are_refused(change: dict[str, object], match: str) -> None:
     with pytest.raises(InvalidParameter, match=match):
         fit(make(), dataclasses.replace(Training(), **change))
-
-
-def test_double_precision_and_clipping_train() -> None:
-    objective = make()
-    history = fit(objective, Training(epochs=5, precision="64-true", gradient_clip=1.0, learning_rate=1e-2))
-    assert history[-1]["loss"] < history[1]["loss"]

@@ -1,0 +1,78 @@
+"""A small objective and its rows, for the tests of the loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unalike.seeding import RowGenerator, isolated
+from unalike.training import Checkpoint, TrainingRows, train
+from unalike.types import Batch, Training, View
+
+CPU = torch.device("cpu")
+
+
+def jitter(data: Tensor, generator: RowGenerator) -> Tensor:
+    return data + 0.1 * generator.normal(*data.shape[1:])
+
+
+class Pull(nn.Module):
+    """Pulls two views together and pushes the batch apart: enough of an objective for the loop."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.prepared_with: tuple[int, ...] | None = None
+        self.steps_seen = 0
+        self.sizes: list[int] = []
+
+    def prepare(self, sample: Tensor) -> None:
+        self.prepared_with = tuple(sample.shape)
+
+    def after_step(self) -> None:
+        self.steps_seen += 1
+
+    def forward(self, batch: Batch, views: View, generator: RowGenerator) -> Tensor:
+        self.sizes.append(len(batch.data))
+        first = nn.functional.normalize(self.encoder(views(batch.data, generator)), dim=1)
+        second = nn.functional.normalize(self.encoder(views(batch.data, generator)), dim=1)
+        logits = first @ second.T / 0.5
+        return nn.functional.cross_entropy(logits, torch.arange(len(logits)))
+
+
+def network(seed: int = 0, width: int = 8, dropout: float = 0.0) -> nn.Sequential:
+    with isolated(seed):
+        drop = [nn.Dropout(dropout)] if dropout else []
+        return nn.Sequential(nn.Linear(5, 16), nn.ReLU(), *drop, nn.Linear(16, width))
+
+
+def make(seed: int = 0, width: int = 8, dropout: float = 0.0) -> Pull:
+    return Pull(network(seed, width, dropout))
+
+
+def rows(n: int = 50, n_anomalies: int = 0, dtype: type = np.float32, **known) -> TrainingRows:
+    data = torch.from_numpy(np.random.default_rng(0).normal(size=(n + n_anomalies, 5)).astype(dtype))
+    return TrainingRows(n, lambda positions: data[torch.from_numpy(positions)], n_anomalies=n_anomalies, **known)
+
+
+def fit(
+    objective: nn.Module,
+    settings: Training,
+    n: int | TrainingRows = 50,
+    seed: int = 0,
+    checkpoint: Checkpoint | None = None,
+) -> list[dict[str, float]]:
+    given = rows(n) if isinstance(n, int) else n
+    with isolated(5):
+        return train(objective, given, jitter, settings, seed=seed, device=CPU, checkpoint=checkpoint)
+
+
+def without_speed(history: list[dict[str, float]]) -> list[str]:
+    """The history as text, NaN equal to itself, without what a clock measured."""
+    return [repr({name: value for name, value in row.items() if name != "rows_per_second"}) for row in history]
+
+
+def same_weights(first: nn.Module, second: nn.Module) -> bool:
+    left, right = first.state_dict(), second.state_dict()
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
