@@ -145,7 +145,7 @@ def fit_branch(
     view = prepared(modality.view() if branch.views is None else as_view(branch.views), sample)
     history = train(
         objective,
-        TrainingRows(train_parts.n, train_parts.load, train_parts.group, train_parts.time),
+        _training_rows(train_parts, anomalies),
         view,
         settings,
         seed=derive(seed, "training"),
@@ -257,6 +257,21 @@ def choose_branches(
     if not kept:
         raise InvalidParameter(f"`branches` and `switch_off` must leave a branch; got {names} and {list(switch_off)}.")
     return kept
+
+
+def _training_rows(parts: Parts, anomalies: Parts | None) -> TrainingRows:
+    """The training parts, and behind them the labelled anomalies."""
+    if anomalies is None:
+        return TrainingRows(parts.n, parts.load, parts.group, parts.time)
+
+    def load(positions: IntArray) -> Tensor:
+        labelled = positions >= parts.n
+        order = np.argsort(labelled, kind="stable")
+        normal, anomalous = positions[~labelled], positions[labelled] - parts.n
+        loaded = [source.load(at) for source, at in ((parts, normal), (anomalies, anomalous)) if len(at)]
+        return torch.cat(loaded)[torch.from_numpy(np.argsort(order))]
+
+    return TrainingRows(parts.n, load, parts.group, parts.time, n_anomalies=anomalies.n)
 
 
 def _judge(

@@ -6,6 +6,7 @@ import copy
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,23 @@ from unalike import modalities
 from unalike.branch import (
     FittedBranch,
     Judge,
-    Parts,
     choose_branches,
     embed_parts,
-    fit_branch,
     fusion_weights,
     load_parts,
     score_parts,
     unlearned,
 )
 from unalike.bridge import ScikitLearnBridge
-from unalike.data import Split, count, group_codes, split, take
+from unalike.data import count, take
 from unalike.decisions import Decisions
-from unalike.errors import InvalidInput, InvalidParameter, NotCalibrated, TrainingWarning
+from unalike.errors import InvalidParameter, NotCalibrated, TrainingWarning
+from unalike.fitting import Samples, fit_branches, labelled_anomalies, without_suspects
 from unalike.lookup import named
-from unalike.progress import show
+from unalike.progress import watched
+from unalike.robust import check_share, robust_branches, unexplained
 from unalike.scorers.fusion import Fusion
-from unalike.seeding import derive, isolated, numpy_generator, resolve_device, root_seed
+from unalike.seeding import derive, isolated, resolve_device, root_seed
 from unalike.thresholds import Conformal, build_threshold
 from unalike.thresholds.deciding import decide, fit_threshold
 from unalike.thresholds.entities import entity_names
@@ -63,12 +64,17 @@ class Detector(ScikitLearnBridge):
     reference_fraction : float
         Share of `X` held out for the scores that tail probabilities compare with. 0: leave-one-out or cross-fit
         on the training samples.
+    expected_anomalies : float
+        Largest share of `X` that may be anomalies, from 0 to 0.3, when nobody could clean it. That share of the
+        training samples, those that look least normal, is set aside before training; neighbours vote; and
+        calibration samples are set aside where the law of the others does not explain their scores, at most that
+        share of them, by which the false-alarm rate can at most rise. 0: all of `X` counts as normal.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``…
     random_state : int, None or numpy generator
         One seed gives one result; the global generators are not touched.
     progress : bool
-        Show a progress bar while training.
+        Show progress on standard error: bars, or a line per row of the history where there is no terminal.
 
     Attributes
     ----------
@@ -85,6 +91,9 @@ class Detector(ScikitLearnBridge):
         Per trained branch the rows of its training.
     split_ : Split
         Which samples of `X` trained and which were held out.
+    set_aside_ : ndarray
+        ``(m,)`` positions in `X`, sorted: suspected anomalies that neither trained nor calibrated; empty unless
+        `expected_anomalies` is above 0.
 
     Examples
     --------
@@ -109,6 +118,7 @@ class Detector(ScikitLearnBridge):
         threshold: str | Threshold = "conformal",
         calibration_fraction: float = 0.2,
         reference_fraction: float = 0.0,
+        expected_anomalies: float = 0.0,
         device: str = "auto",
         random_state: Any = 0,
         progress: bool = False,
@@ -124,6 +134,7 @@ class Detector(ScikitLearnBridge):
         self.threshold = threshold
         self.calibration_fraction = calibration_fraction
         self.reference_fraction = reference_fraction
+        self.expected_anomalies = expected_anomalies
         self.device = device
         self.random_state = random_state
         self.progress = progress
@@ -136,6 +147,7 @@ class Detector(ScikitLearnBridge):
         groups: Sequence[Any] | None = None,
         time: Sequence[Any] | None = None,
         entities: Sequence[Any] | None = None,
+        anomalies: Any = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Detector:
         """Learn from normal samples.
@@ -153,6 +165,8 @@ class Detector(ScikitLearnBridge):
             Sortable; the latest block calibrates.
         entities : sequence of length n, optional
             Strings or ints: the machine, customer or camera that each sample is of, for a threshold per entity.
+        anomalies : as `X`, optional
+            A few labelled anomalies; what trains learns to keep normal samples apart from them.
         checkpoint : str or Path, optional
             Folder in which training is kept; made when it is not there. The same fit with the same folder goes on
             where an earlier one was stopped, and does not train finished branches again.
@@ -174,38 +188,57 @@ class Detector(ScikitLearnBridge):
         seed = root_seed(self.random_state)
         # Libraries below us draw from the global generators when first imported, or in a dropout layer.
         with isolated(derive(seed, "fit")):
-            fresh._learn(X, groups, time, entities, seed, folder)
+            fresh._learn(X, anomalies, (groups, time, entities), seed, folder)
         # Only now: a fit that fails leaves what was learned before as it was.
         self._forget()
         self.__dict__.update(fresh.__dict__)
         return self
 
     def _learn(
-        self,
-        X: Any,
-        groups: Sequence[Any] | None,
-        time: Sequence[Any] | None,
-        entities: Sequence[Any] | None,
-        seed: int,
-        folder: Path | None,
+        self, X: Any, anomalies: Any, known: tuple[Sequence[Any] | None, ...], seed: int, folder: Path | None
     ) -> None:
+        groups, time, entities = known
+        device, share = resolve_device(self.device), check_share(self.expected_anomalies)
         threshold = build_threshold(self.threshold)
         modality = self._new_modality()
         X = modality.check(X)
         names = None if entities is None else entity_names(entities, count(X))
-        parts = self._split(X, groups, time, seed)
+        samples = Samples.of(X, groups, time)
+        parts = held = samples.split(self.reference_fraction, self.calibration_fraction, seed)
         self.modality_ = modality.fit(take(X, parts.train))
-        self.branches_ = self._fit_branches(X, parts, groups, time, seed, folder)
+        branches = self._chosen_branches()
+        if share > 0.0:
+            parts = without_suspects(samples, parts, self.modality_, branches, share, seed=seed, device=device)
+            self.modality_ = modality.fit(take(X, parts.train))
+            branches = robust_branches(self._chosen_branches())
+        self.branches_ = fit_branches(
+            branches,
+            self.modality_,
+            samples.parts(self.modality_, parts.train),
+            samples.parts(self.modality_, parts.reference) if len(parts.reference) else None,
+            labelled_anomalies(anomalies, self.modality_, branches),
+            training=self.training,
+            seed=seed,
+            device=device,
+            folder=folder,
+            progress=self.progress,
+        )
         references = {branch.settings.name: branch.judge.scorer.reference_scores_ for branch in self.branches_}
         self.fusion_ = Fusion(weights=fusion_weights(self.branches_)).fit(references)
         self.history_ = {b.settings.name: b.history for b in self.branches_ if b.history}
-        self.split_ = parts
         if hasattr(self.modality_, "columns_"):
             self.n_features_in_ = len(self.modality_.columns_)
         self._warn_if_constant()
         if len(parts.calibration):
+            scores = self._scores(take(X, parts.calibration))
+            kept = ~unexplained(scores, share)
+            parts = replace(parts, calibration=parts.calibration[kept])
             held_out = None if names is None else [names[row] for row in parts.calibration]
-            self._calibrate(threshold, self._scores(take(X, parts.calibration)), held_out)
+            self._calibrate(threshold, scores[kept], held_out)
+        self.split_ = parts
+        self.set_aside_ = np.setdiff1d(
+            np.concatenate([held.train, held.calibration]), np.concatenate([parts.train, parts.calibration])
+        )
 
     def calibrate(
         self, X: Any = None, *, threshold: str | Threshold | None = None, entities: Sequence[Any] | None = None
@@ -279,7 +312,8 @@ class Detector(ScikitLearnBridge):
         self._need_fit()
         chosen = self._branch(branch)
         load, n, _ = self._parts(self.modality_.check(X))
-        return embed_parts(chosen.judge, load, n, resolve_device(self.device))
+        with watched(self.progress, "embedding", n, load) as load:
+            return embed_parts(chosen.judge, load, n, resolve_device(self.device))
 
     def branch_scores(self, X: Any) -> dict[str, FloatArray]:
         """``(n,)`` scores by each branch alone, in the units of its scorer.
@@ -294,7 +328,8 @@ class Detector(ScikitLearnBridge):
             if branch.untrained is not None:
                 judges[f"{branch.settings.name} (untrained)"] = branch.untrained
         load, n, join = self._parts(self.modality_.check(X))
-        scores = score_parts(judges, load, n, resolve_device(self.device))
+        with watched(self.progress, "scoring", n, load) as load:
+            scores = score_parts(judges, load, n, resolve_device(self.device))
         return {name: join(values) for name, values in scores.items()}
 
     def _new_modality(self) -> Modality:
@@ -312,58 +347,6 @@ class Detector(ScikitLearnBridge):
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
             delattr(self, name)
 
-    def _split(self, X: Collection, groups: Sequence[Any] | None, time: Sequence[Any] | None, seed: int) -> Split:
-        parts = split(
-            count(X),
-            reference=self.reference_fraction,
-            calibration=self.calibration_fraction,
-            generator=numpy_generator(seed, "split"),
-            groups=groups,
-            time=time,
-        )
-        if len(parts.train) < 2:
-            raise InvalidInput(
-                f"`X` must hold at least 2 samples to train on; got n_samples = {count(X)}, {len(parts.train)} of them "
-                "for training. Give more, or hold out fewer."
-            )
-        return parts
-
-    def _fit_branches(
-        self,
-        X: Collection,
-        parts: Split,
-        groups: Sequence[Any] | None,
-        time: Sequence[Any] | None,
-        seed: int,
-        folder: Path | None,
-    ) -> tuple[FittedBranch, ...]:
-        device = resolve_device(self.device)
-        codes = None if groups is None else group_codes(groups, count(X))
-        stamps = None if time is None else group_codes(time, count(X))
-        training = self._prepare_parts(take(X, parts.train), _at(codes, parts.train), _at(stamps, parts.train))
-        held_out = self._prepare_parts(take(X, parts.reference)) if len(parts.reference) else None
-        branches = self._chosen_branches()
-        with show(self.progress, [b.name for b in branches if b.objective is not None]) as on_epoch:
-            return tuple(
-                fit_branch(
-                    branch,
-                    self.modality_,
-                    training,
-                    held_out,
-                    training=self.training,
-                    seed=derive(seed, "branch", branch.name),
-                    device=device,
-                    on_epoch=on_epoch,
-                    folder=folder,
-                )
-                for branch in branches
-            )
-
-    def _prepare_parts(self, X: Collection, group: IntArray | None = None, time: IntArray | None = None) -> Parts:
-        cut, owner = self.modality_.cut(X)
-        load = load_parts(self.modality_, cut, keep=True)
-        return Parts(len(owner), load, _at(group, owner), _at(time, owner))
-
     def _chosen_branches(self) -> tuple[Branch, ...]:
         settle(None, self.training, resolve_device(self.device))
         exchanged = {"encoder": self.encoder, "objective": self.objective, "scorer": self.scorer, "views": self.views}
@@ -377,7 +360,8 @@ class Detector(ScikitLearnBridge):
     def _scores(self, X: Collection) -> FloatArray:
         load, n, join = self._parts(X)
         judges = {branch.settings.name: branch.judge for branch in self.branches_}
-        return join(self.fusion_.score(score_parts(judges, load, n, resolve_device(self.device))))
+        with watched(self.progress, "scoring", n, load) as load:
+            return join(self.fusion_.score(score_parts(judges, load, n, resolve_device(self.device))))
 
     def _parts(self, X: Collection) -> tuple[Callable[[IntArray], Any], int, Callable[[FloatArray], FloatArray]]:
         parts, owner = self.modality_.cut(X)
@@ -408,7 +392,3 @@ class Detector(ScikitLearnBridge):
                     TrainingWarning,
                     stacklevel=3,
                 )
-
-
-def _at(values: IntArray | None, positions: IntArray) -> IntArray | None:
-    return None if values is None else values[positions]

@@ -148,6 +148,7 @@ class Image:
                 training=training,
             ),
             Branch(name="pixels", encoder=Raw(), scorer=KNN(k=1)),
+            Branch(name="pixels-many", encoder=Raw(), scorer=KNN(k=0.025, most_rows=2000)),
         )
 
     def state(self) -> dict[str, Any]:

@@ -145,11 +145,12 @@ class Table:
         return CorruptCells(rate=0.3)
 
     def branches(self) -> tuple[Branch, ...]:
-        """Raw and compressed nearest neighbours, two contrasts, and one centre where the data has one."""
+        """Raw and compressed nearest neighbours, one and many, two contrasts, and one centre where the data has one."""
         synthetic = Training(steps=300, batch_size=128, optimizer="adamw", weight_decay=1e-4, warmup=0.0)
         return (
             Branch(name="nearest", encoder=RawTable(), scorer=KNN(k=1)),
             Branch(name="nearest-log", encoder=RawTable(scaling="signed-log"), scorer=KNN(k=1)),
+            Branch(name="nearest-many", encoder=RawTable(), scorer=KNN(k=0.025, most_rows=2000)),
             Branch(
                 name="contrast",
                 encoder=TableMLP(activation="relu"),

@@ -1,0 +1,178 @@
+"""Training data that is only *mostly* normal: which samples to set aside, and scorers that bear the rest.
+
+Nothing here sees a label. Training samples are ranked by the distance to many neighbours in the raw input: a few
+anomalies that lie together cannot vouch for each other, as they can for the nearest neighbour. Calibration scores
+are set aside only where the law of their bulk does not explain them, because every one that is set aside wrongly
+raises the false-alarm rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from unalike.branch import Parts
+from unalike.data import evenly
+from unalike.embeddings import embed
+from unalike.encoders.build import build_encoder
+from unalike.errors import InvalidParameter
+from unalike.scorers.build import build_scorer
+from unalike.scorers.search import Search, Skip
+from unalike.seeding import derive
+from unalike.types import BoolArray, Branch, FloatArray, IntArray, Modality
+
+_BANK_ROWS = 2_000
+_SHARE_OF_BANK = 0.025
+_LEAST_NEIGHBOURS = 5
+_LARGEST_SHARE = 0.3
+_LEAST_SCORES = 40
+_BULK = (0.5, 0.9)
+"""Quantiles of the calibration scores between which the law of the tail is fitted; what lies above is censored."""
+_FALSE_DISCOVERY_RATE = 0.1
+_SHAPE_DEVIATION = 0.22
+"""Of the normal prior of the tail's shape around 0, an exponential tail: forty scores alone do not tell it."""
+
+
+def check_share(share: Any) -> float:
+    """The setting `expected_anomalies`.
+
+    Raises
+    ------
+    InvalidParameter
+        When it is no number in ``[0, 0.3]``.
+    """
+    number = isinstance(share, (int, float, np.number)) and not isinstance(share, bool)
+    if not number or not 0.0 <= share <= _LARGEST_SHARE:
+        raise InvalidParameter(
+            f"`expected_anomalies` must be a share of the training data from 0 to {_LARGEST_SHARE}; got {share!r}. "
+            "Give 0 when all samples are known to be normal, 0.05 when up to 5% may not be."
+        )
+    return float(share)
+
+
+def robust_branches(branches: Sequence[Branch]) -> tuple[Branch, ...]:
+    """The branches with scorers that one anomaly among the training rows cannot mislead, where they have such.
+
+    A scorer offers them by a method ``robust() -> Scorer``.
+    """
+    scorers = [build_scorer(branch.scorer) for branch in branches]
+    return tuple(
+        replace(branch, scorer=scorer.robust() if hasattr(scorer, "robust") else branch.scorer)
+        for branch, scorer in zip(branches, scorers, strict=True)
+    )
+
+
+def floor_scores(
+    modality: Modality, branches: Sequence[Branch], parts: Parts, *, seed: int, device: torch.device
+) -> FloatArray:
+    """``(n,)`` scores of parts by the others: the distance to many neighbours before anything is trained.
+
+    Parameters
+    ----------
+    modality : Modality
+        Fitted.
+    branches : sequence of Branch
+        The encoder of the first that does not train is used, else the first one untrained.
+    parts : Parts
+        ``n`` of them. Those of one group do not vouch for each other.
+    seed : int
+        Of an untrained encoder.
+    device : torch.device
+        Where to embed.
+    """
+    branch = next((branch for branch in branches if branch.objective is None), branches[0])
+    encoder = build_encoder(branch.encoder, modality.schema, derive(seed, "floor"))
+    if hasattr(encoder, "prepare"):
+        encoder.prepare(parts.load(evenly(parts.n, 10_000)))  # type: ignore[operator]
+    return leave_one_out(embed(encoder, parts.load, parts.n, device=device), parts.group)
+
+
+def leave_one_out(embeddings: FloatArray, groups: IntArray | None = None) -> FloatArray:
+    """``(n,)`` distance to the k-th nearest of up to 2,000 evenly spaced other rows, k = 2.5% of them, at least 5."""
+    n = len(embeddings)
+    codes = np.arange(n) if groups is None or len(np.unique(groups)) < 2 else groups
+    bank = evenly(n, _BANK_ROWS)
+    k = min(max(round(_SHARE_OF_BANK * len(bank)), _LEAST_NEIGHBOURS), len(bank) - 1)
+    if k < 1:
+        return np.zeros(n)
+    search = Search(embeddings[bank], metric="euclidean", chunk_mb=64)
+    distances = search.nearest(embeddings, k, Skip(codes, codes[bank]))[0]
+    # A large group may leave a row fewer than k others.
+    known = np.where(np.isnan(distances), -np.inf, distances).max(axis=1)
+    return np.asarray(np.where(np.isneginf(known), 0.0, known))
+
+
+def most_suspect(scores: FloatArray, share: float) -> BoolArray:
+    """``(n,)`` bool: the `share` of the samples that score highest, rounded down."""
+    chosen = np.zeros(len(scores), dtype=np.bool_)
+    number = math.floor(share * len(scores) * (1.0 + 1e-12))
+    chosen[np.argsort(-scores, kind="stable")[:number]] = True
+    return chosen
+
+
+def unexplained(scores: FloatArray, share: float) -> BoolArray:
+    """Which scores the law of the bulk does not explain, at most `share` of them.
+
+    A generalised Pareto law is fitted to the upper half of the scores, all above the 90% quantile being counted but
+    not measured, as anomalies may be among them (Coles, "An introduction to statistical modeling of extreme values",
+    2001, chapter 4). Of the tail probabilities that it gives, those that Benjamini and Hochberg's procedure
+    ("Controlling the false discovery rate", 1995) rejects at 10% are unexplained.
+
+    Parameters
+    ----------
+    scores : ndarray
+        ``(n,)``, higher = more anomalous. Fewer than 40 explain nothing: none is rejected.
+    share : float
+        In ``[0, 1]``.
+
+    Returns
+    -------
+    ndarray
+        ``(n,)`` bool.
+    """
+    n = len(scores)
+    rejected = np.zeros(n, dtype=np.bool_)
+    low, high = np.quantile(scores, _BULK) if n else (0.0, 0.0)
+    if share == 0.0 or n < _LEAST_SCORES or high <= low:
+        return rejected
+    from scipy.stats import genpareto
+
+    unit = high - low
+    scale, shape = _censored_pareto((scores[scores > low] - low) / unit, 1.0)
+    tail = np.where(
+        scores > low,
+        (1.0 - _BULK[0]) * genpareto.sf((scores - low) / unit, shape, scale=scale),
+        1.0,
+    )
+    order = np.argsort(tail, kind="stable")
+    passed = np.flatnonzero(tail[order] <= _FALSE_DISCOVERY_RATE * np.arange(1, n + 1) / n)
+    most = math.floor(share * n * (1.0 + 1e-12))
+    if len(passed):
+        rejected[order[: min(int(passed[-1]) + 1, most)]] = True
+    return rejected
+
+
+def _censored_pareto(excesses: FloatArray, limit: float) -> tuple[float, float]:
+    """Scale and shape of the generalised Pareto law of positive `excesses` that are only counted above `limit`."""
+    from scipy.optimize import minimize
+    from scipy.stats import genpareto
+
+    measured = excesses[excesses <= limit]
+    censored = len(excesses) - len(measured)
+
+    def loss(parameters: FloatArray) -> float:
+        scale, shape = math.exp(parameters[0]), parameters[1]
+        inside = genpareto.logpdf(measured, shape, scale=scale).sum()
+        above = censored * genpareto.logsf(limit, shape, scale=scale)
+        prior = (shape / _SHAPE_DEVIATION) ** 2 / 2.0
+        total = prior - inside - above
+        return float(total) if math.isfinite(total) else 1e12
+
+    start = np.array([math.log(max(float(measured.mean()), 1e-12)), 0.0])
+    found = minimize(loss, start, method="Nelder-Mead").x
+    return math.exp(found[0]), float(found[1])
