@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from unalike.evaluation import Evaluation, evaluate
     from unalike.persistence import load, save
     from unalike.types import Branch, Training
+    from unalike.viewcheck import ViewCheck, ViewChecks, check_views
 
 __version__ = "0.1.0"
 
@@ -27,6 +28,9 @@ _NAMES = {
     "Event": "unalike.decisions",
     "Explanation": "unalike.decisions",
     "Training": "unalike.types",
+    "ViewCheck": "unalike.viewcheck",
+    "ViewChecks": "unalike.viewcheck",
+    "check_views": "unalike.viewcheck",
     "evaluate": "unalike.evaluation",
     "load": "unalike.persistence",
     "save": "unalike.persistence",
@@ -40,6 +44,9 @@ __all__ = [
     "Event",
     "Explanation",
     "Training",
+    "ViewCheck",
+    "ViewChecks",
+    "check_views",
     "encoders",
     "errors",
     "evaluate",

@@ -18,9 +18,10 @@ from unalike import __version__
 from unalike.cli.fitting import fit
 from unalike.cli.judging import detect, evaluate
 from unalike.cli.telling import demo, inspect
+from unalike.cli.viewing import views
 from unalike.errors import UnalikeError, UnalikeWarning
 
-COMMANDS: tuple[Callable[..., None], ...] = (fit, detect, evaluate, inspect, demo)
+COMMANDS: tuple[Callable[..., None], ...] = (fit, detect, evaluate, inspect, views, demo)
 """In the order of ``--help``."""
 
 app = typer.Typer(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from unalike.errors import InvalidParameter, MissingExtra
 
-Verdict = Literal["too strong", "too weak", "fine"]
+Verdict = Literal["fine", "too strong", "too weak", "too near", "too easy"]
 
 LEAST_MOVED = 0.25
 """Less: views lie four times nearer to their sample than the nearest other normal sample does."""
@@ -76,7 +76,7 @@ class ViewCheck:
 
     @property
     def verdict(self) -> Verdict:
-        """``"too strong"``, ``"too weak"`` or ``"fine"``, by the limits of this module."""
+        """``"fine"``; of views ``"too strong"`` or ``"too weak"``; of negatives ``"too near"`` or ``"too easy"``."""
         return self._judged[0]
 
     @property
@@ -184,12 +184,10 @@ def _judge_view(row: ViewCheck) -> tuple[Verdict, str]:
 
 def _judge_negative(row: ViewCheck) -> tuple[Verdict, str]:
     if row.unchanged + (1.0 - row.unchanged) * (0.0 if math.isnan(row.inside) else row.inside) > MOST_INSIDE:
-        return "too weak", (
-            f"Too near: {share(row.unchanged)} are copies of normal samples, and {share(row.inside)} of the others are "
+        return "too near", (
+            f"{share(row.unchanged)} are copies of normal samples, and {share(row.inside)} of the others are "
             "as usual as the more usual half of the normal samples."
         )
     if row.beyond_95 > ALL_BEYOND:
-        return "too strong", (
-            f"Too easy: nearest neighbours in raw input already tell {share(row.beyond_95)} of them from normal."
-        )
+        return "too easy", (f"Nearest neighbours in raw input already tell {share(row.beyond_95)} of them from normal.")
     return "fine", "Neither copies of normal samples nor all far from them."

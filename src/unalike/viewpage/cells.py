@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 _MOST_COLUMNS = 30
 _OPEN = 2
 _UNSEEN = "(unseen)"
+_PRECISION = 2.0**-22
 
 
 class Cells:
@@ -43,7 +45,9 @@ class Cells:
         lines = [column for column in range(len(sample)) if any(view[column] for view in changed)]
         counts = ", ".join(str(sum(view)) for view in changed)
         title = f"<summary>row {escape(str(self._ids[place]))}: changed cells {counts} of {len(sample)}</summary>"
-        head = "".join(f"<th>{name}</th>" for name in ("column", "row", *map(str, range(1, len(views) + 1))))
+        head = "".join(
+            f"<th>{name}</th>" for name in ("column", "row", *(f"view {number}" for number in range(1, len(views) + 1)))
+        )
         body = "".join(self._line(column, sample, views, changed) for column in lines[:_MOST_COLUMNS])
         more = len(lines) - _MOST_COLUMNS
         rest = f'<p class="dim">{more} more changed columns are not shown.</p>' if more > 0 else ""
@@ -67,6 +71,13 @@ class Cells:
             return "missing"
         levels = self._modality.levels_[column]
         if not levels:
-            return f"{value * float(self._modality.scale_[column]) + float(self._modality.center_[column]):.6g}"
+            return self._number(column, value)
         code = round(value)
         return escape(str(levels[code - 1])) if 1 <= code <= len(levels) else _UNSEEN
+
+    def _number(self, column: int, value: float) -> str:
+        """In its own unit, without the digits that single precision has made up."""
+        center, scale = float(self._modality.center_[column]), float(self._modality.scale_[column])
+        doubt = _PRECISION * max(abs(center), abs(value * scale), abs(value * scale + center))
+        digits = 12 if doubt == 0.0 else max(min(math.floor(-math.log10(doubt)), 300), -300)
+        return f"{round(value * scale + center, digits) + 0.0:.6g}"

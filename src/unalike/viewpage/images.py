@@ -45,7 +45,7 @@ class Images:
     def draw(self, views: Sequence[Tensor]) -> str:
         """One row per sample: the sample, then its views, ``(s, channels, height, width)`` each."""
         columns = f'style="grid-template-columns: repeat({len(views) + 1}, minmax(0, 1fr))"'
-        names = ["sample", *(f"{number}" for number in range(1, len(views) + 1))]
+        names = ["sample", *(f"view {number}" for number in range(1, len(views) + 1))]
         rows = [f'<div class="row head" {columns}>' + "".join(f"<span>{name}</span>" for name in names) + "</div>"]
         for place, sample in enumerate(self._samples):
             name = escape(str(self._ids[place]))

@@ -23,7 +23,12 @@ from unalike.viewpage.images import Images
 from unalike.viewpage.style import STYLE
 
 _PREPARED_WITH = 1000
-_CLASSES = {"fine": "fine", "too strong": "strong", "too weak": "weak"}
+_LEGEND = {
+    "unchanged": "samples that come out as they went in; the other figures are of the changed ones",
+    "moved": "distance of a view from its sample; 1 is that of a sample from its nearest neighbour",
+    "beyond 95%": "views farther from normal than 95% of the samples; of unviewed samples it is 5%",
+    "pairs found": "views whose nearest view, of 256 samples, is one of their own sample",
+}
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -173,7 +178,7 @@ def _html(n: int, shown: Sequence[Shown], checks: ViewChecks | None, drawing: Dr
 
 def _summary(shown: Sequence[Shown], checks: ViewChecks) -> str:
     places = {(part.name, part.kind): place for place, part in enumerate(shown)}
-    heads = ("name", "verdict", "unchanged", "moved, in neighbour distances", "beyond 95% of normal", "pairs found")
+    heads = ("name", "verdict", "unchanged", "moved", "beyond 95%", "pairs found")
     classes = ("word", "word", "", "", "", "")
     head = "".join(f'<th class="{kind}">{title}</th>' for title, kind in zip(heads, classes, strict=True))
     rows = [
@@ -184,11 +189,10 @@ def _summary(shown: Sequence[Shown], checks: ViewChecks) -> str:
         for row in checks
         if (row.name, row.kind) in places
     ]
-    about = (
-        f'<p class="dim">Measured in raw input: nearest neighbours fitted on {checks.n_fitted} samples, '
-        f"{checks.n_viewed} others viewed. Unviewed samples lie beyond 95% of normal in 5% of the cases.</p>"
-    )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>{about}'
+    about = f"Measured in raw input: nearest neighbours fitted on {checks.n_fitted} samples, {checks.n_viewed} viewed."
+    legend = "".join(f"<dt>{term}</dt><dd>{meaning}</dd>" for term, meaning in _LEGEND.items())
+    table = f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    return f'{table}<dl>{legend}</dl><p class="dim">{about}</p>'
 
 
 def _section(place: int, part: Shown, row: ViewCheck | None, drawing: Drawing) -> str:
@@ -202,4 +206,4 @@ def _section(place: int, part: Shown, row: ViewCheck | None, drawing: Drawing) -
 
 
 def _badge(row: ViewCheck) -> str:
-    return f'<span class="badge {_CLASSES[row.verdict]}">{row.verdict}</span>'
+    return f'<span class="badge {"fine" if row.verdict == "fine" else "off"}">{row.verdict}</span>'

@@ -21,17 +21,18 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 header.view { display: flex; flex-wrap: wrap; gap: .3rem .8rem; align-items: baseline; }
 code { font: .8rem/1.4 ui-monospace, monospace; color: var(--dim); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap;
+  overflow-wrap: normal; }
 th:first-child, td:first-child, th.word, td.word { text-align: left; }
-thead th { color: var(--dim); font-weight: 600; vertical-align: bottom; white-space: normal; }
+thead th { color: var(--dim); font-weight: 600; }
 table.cells { font-size: .85rem; }
-table.cells th:first-child, table.cells td:first-child { max-width: 11rem; overflow: hidden; text-overflow: ellipsis; }
+table.cells th:first-child, table.cells td:first-child { max-width: 11rem; overflow: hidden; text-overflow: ellipsis;
+  position: sticky; left: 0; background: var(--card); }
 mark { background: var(--mark); color: inherit; font-weight: 700; padding: 0 .25rem; border-radius: .2rem; }
 .badge { border: 1.5px solid; border-radius: 1rem; padding: 0 .6rem; font-weight: 600; font-size: .85rem;
   white-space: nowrap; }
 .fine { color: var(--blue); }
-.strong, .weak { color: var(--strong); }
-.weak { border-style: dashed; }
+.off { color: var(--strong); }
 .row { display: grid; gap: .35rem; margin: .35rem 0; max-width: 46rem; }
 .row.head { color: var(--dim); font-size: .8rem; margin-top: .8rem; }
 figure { margin: 0; min-width: 0; }
@@ -41,4 +42,13 @@ figure.sample img { border: 2px solid var(--blue); }
 figcaption { font-size: .7rem; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 details { margin: .4rem 0; }
 summary { cursor: pointer; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem .8rem; max-width: 46rem; color: var(--dim);
+  font-size: .9rem; margin: .6rem 0; }
+dt { font-weight: 600; }
+dd { margin: 0; }
+@media (max-width: 36rem) { body { padding: .6rem; } section { padding: .6rem; } table { font-size: .8rem; }
+  th, td { padding: .2rem .25rem; } thead th { white-space: normal; }
+  .badge { font-size: .75rem; padding: 0 .4rem; } table.cells { font-size: .75rem; }
+  table.cells th:first-child, table.cells td:first-child { max-width: 6.5rem; } .row { gap: .2rem; }
+  td small { display: block; } dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .3rem; } }
 """

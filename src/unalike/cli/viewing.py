@@ -1,0 +1,51 @@
+"""The command that shows samples beside their views."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unalike.cli.options import Data, Key, Seed
+from unalike.errors import InvalidParameter
+
+
+def views(
+    data: Data,
+    modality: Annotated[str, typer.Option("--modality", "-m", help="image or table.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where to write the page, .html.", show_default=False)],
+    key: Key = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(help="Column, NPZ array or file that names each sample's group; near-copies share one."),
+    ] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Column to leave out; may be repeated.")] = None,
+    id_column: Annotated[str | None, typer.Option("--id", help="Column that names the rows on the page.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--views", help="View by its short name, instead of the default; may be repeated."),
+    ] = None,
+    samples: Annotated[int, typer.Option(help="How many samples are shown.", min=1)] = 8,
+    seed: Seed = 0,
+) -> None:
+    """Check views of normal samples without labels, and write a page of samples beside their views."""
+    from unalike import writing
+    from unalike.cli import inputs, outputs
+    from unalike.cli.fitting import _modality
+    from unalike.viewcheck import check_views
+    from unalike.viewpage import view_page
+
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise InvalidParameter(f"`--out` must end in .html; got {str(out)!r}.")
+    writing.writable(out)
+    X = inputs.read_data(data, key)
+    codes = None if groups is None else inputs.read_values(X, data, groups, "--groups").tolist()
+    kind = _modality(modality, inputs.left_out(X, ignore, groups), id_column)
+    checks = check_views(X, kind, views=names or None, groups=codes, seed=seed)
+    page = view_page(X, kind, views=names or None, samples=samples, seed=seed, checks=checks)
+    with writing.whole_file(out) as temporary:
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
+    console = outputs.plain_console()
+    console.print(str(checks), soft_wrap=True)
+    console.print(f"page written to {out}", soft_wrap=True)
