@@ -130,7 +130,7 @@ class PerEntity:
         other = replace(self, each=each)
         other.pooled_ = moved
         other.own_ = {name: threshold.at(rate) for name, threshold in own.items()}
-        other.counts_, other._told = self.counts_, set(self._told)
+        other.counts_, other._told = self.counts_, self._told
         other._settle(False)
         return other
 
@@ -166,7 +166,8 @@ class PerEntity:
             tell("`entities` must be given for thresholds per entity; got none, and one pooled threshold decides. Give "
                  "fit(X, entities=...) or calibrate(X, entities=...).")  # fmt: skip
         pooled = [name for name in self.using_pooled_ if name not in self._told]
-        if pooled:
+        # When the pooled one cannot hold the rate either, an error will say so where a decision is asked for.
+        if pooled and _holds(self.pooled_, None):
             self._told.update(pooled)
             tell(
                 f"{len(self.using_pooled_)} of {len(self.counts_)} entities use the pooled threshold, having fewer "
