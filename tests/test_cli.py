@@ -308,13 +308,15 @@ def test_a_rate_that_cannot_be_held_keeps_the_model_and_says_so(place, tmp_path,
     assert run("detect", place / "test.npz", "-m", output, "--false-alarm-rate", "0.1") == 0
 
 
-def test_a_bug_keeps_its_traceback(place, monkeypatch):
+def test_a_bug_keeps_its_traceback_and_is_no_alarm(place, monkeypatch, capsys):
     def broken(*arguments, **settings):
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr("unalike.detector.Detector.detect", broken)
-    with pytest.raises(ZeroDivisionError, match="a bug"):
-        cli.main(["detect", str(place / "test.npz"), "-m", str(place / "npz.unalike")])
+    assert run("detect", place / "test.npz", "-m", place / "npz.unalike", "--fail") == 3
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert err.endswith("ZeroDivisionError: a bug\n")
 
 
 # ---- whole or not at all -----------------------------------------------------------------------------------------
@@ -342,7 +344,7 @@ def test_an_interrupted_fit_leaves_the_old_model(place, tmp_path, monkeypatch):
 
     output = tmp_path / "m.unalike"
     output.write_bytes((place / "npz.unalike").read_bytes())
-    monkeypatch.setattr("unalike.detector.fit_branch", interrupted)
+    monkeypatch.setattr("unalike.fitting.fit_branch", interrupted)
     assert run("fit", place / "train.npz", "-m", "table", "-o", output, *STEPS) == 130
     assert output.read_bytes() == (place / "npz.unalike").read_bytes()
     assert list(tmp_path.iterdir()) == [output]

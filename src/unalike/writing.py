@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 RESULT_SUFFIXES = (".csv", ".jsonl", ".parquet")
+EMBEDDING_SUFFIXES = (".npz", ".npy", ".csv", ".parquet")
 
 
 def writable(path: str | Path) -> Path:
@@ -46,8 +47,17 @@ def result_path(path: str | Path) -> Path:
     InvalidParameter
         As `writable`; or when the name ends in none of `RESULT_SUFFIXES`.
     """
-    if Path(path).suffix.lower() not in RESULT_SUFFIXES:
-        raise InvalidParameter(f"`output` must end in one of {list(RESULT_SUFFIXES)}; got {str(path)!r}.")
+    return _ending_in(RESULT_SUFFIXES, path)
+
+
+def embeddings_path(path: str | Path) -> Path:
+    """As `result_path`, for embeddings: one of `EMBEDDING_SUFFIXES`."""
+    return _ending_in(EMBEDDING_SUFFIXES, path)
+
+
+def _ending_in(suffixes: tuple[str, ...], path: str | Path) -> Path:
+    if Path(path).suffix.lower() not in suffixes:
+        raise InvalidParameter(f"`output` must end in one of {list(suffixes)}; got {str(path)!r}.")
     return writable(path)
 
 
@@ -96,6 +106,37 @@ def write_rows(columns: Mapping[str, npt.ArrayLike], path: str | Path) -> None:
         write(table, temporary)
 
 
+def write_embeddings(ids: npt.NDArray[Any], embeddings: npt.NDArray[Any], path: str | Path) -> None:
+    """Embeddings, by the ending of `path`.
+
+    Parameters
+    ----------
+    ids : ndarray
+        ``(n,)``.
+    embeddings : ndarray
+        ``(n, width)``.
+    path : str or Path
+        ``.csv`` and ``.parquet``: columns ``id``, ``e0``, ``e1``…; ``.npz``: arrays ``ids`` and ``embeddings``;
+        ``.npy``: the embeddings alone. An existing file is replaced.
+
+    Raises
+    ------
+    InvalidParameter
+        When `path` has another ending or its folder does not exist.
+    """
+    target = embeddings_path(path)
+    if target.suffix.lower() not in (".npz", ".npy"):
+        write_rows({"id": ids, **{f"e{column}": embeddings[:, column] for column in range(embeddings.shape[1])}}, path)
+        return
+    # Without objects, which only pickle could hold.
+    names = ids if ids.dtype.kind in "iuU" else np.array([_text(value) for value in ids.tolist()], dtype=np.str_)
+    with whole_file(target) as temporary, temporary.open("wb") as stream:
+        if target.suffix.lower() == ".npy":
+            np.save(stream, embeddings, allow_pickle=False)
+        else:
+            np.savez(stream, ids=names, embeddings=embeddings)
+
+
 def write_json(value: Any, path: str | Path) -> None:
     """A value as indented JSON; numpy numbers become plain ones, and what is not finite becomes null."""
     text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
@@ -117,7 +158,11 @@ def _arrow_column(values: npt.NDArray[Any]) -> pa.Array:
     if values.dtype.kind == "f":
         return pa.array(values, mask=np.isnan(values))
     # File names are bytes on some systems and need not be valid text; labels of an index can be of any kind.
-    return pa.array([str(value).encode("utf-8", "backslashreplace").decode() for value in values.tolist()])
+    return pa.array([_text(value) for value in values.tolist()])
+
+
+def _text(value: Any) -> str:
+    return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def _write_csv(table: pa.Table, path: Path) -> None:

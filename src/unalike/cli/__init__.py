@@ -1,4 +1,4 @@
-"""The command line: ``unalike fit | calibrate | detect | embed | evaluate | inspect | demo``.
+"""The command line: ``unalike fit | calibrate | detect | embed | evaluate | inspect | views | demo``.
 
 A command is a function in one of this folder's files and a name in `COMMANDS`. Whatever is slow to import is
 imported inside the commands, so that ``--help`` answers at once.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -15,13 +16,13 @@ from typing import Annotated, Any
 import typer
 
 from unalike import __version__
-from unalike.cli.fitting import fit
-from unalike.cli.judging import detect, evaluate
+from unalike.cli.fitting import calibrate, fit
+from unalike.cli.judging import detect, embed, evaluate
 from unalike.cli.telling import demo, inspect
 from unalike.cli.viewing import views
 from unalike.errors import UnalikeError, UnalikeWarning
 
-COMMANDS: tuple[Callable[..., None], ...] = (fit, detect, evaluate, inspect, views, demo)
+COMMANDS: tuple[Callable[..., None], ...] = (fit, calibrate, detect, embed, evaluate, inspect, views, demo)
 """In the order of ``--help``."""
 
 app = typer.Typer(
@@ -54,8 +55,9 @@ def _options(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line.
 
-    Exits with status 0; 1 when ``detect --fail`` found an anomaly; 2 for a mistake in the command, its settings or
-    its data, told in one line; 130 after Ctrl-C.
+    Exits with status 0; 1 when ``detect --fail`` found an anomaly; 2 for a mistake in the command, its settings, its
+    data or its files, told in one line; 3 for an error that unalike does not know, with its traceback; 130 after
+    Ctrl-C and 143 when terminated.
 
     Parameters
     ----------
@@ -71,14 +73,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except UnalikeError as error:
             sys.exit(_refuse(str(error)))
         except OSError as error:
-            if error.filename is None:
-                raise
-            sys.exit(_refuse(f"{error.strerror}: {str(error.filename)!r}."))
+            if error.strerror is None:
+                sys.exit(_tell_bug())
+            where = "" if error.filename is None else f": {str(error.filename)!r}"
+            sys.exit(_refuse(f"{error.strerror}{where}."))
+        except Exception:
+            sys.exit(_tell_bug())
 
 
 def _refuse(message: str) -> int:
     typer.echo(f"error: {' '.join(message.split())}", err=True)
     return 2
+
+
+def _tell_bug() -> int:
+    """Not 1, which Python would give: that is an alarm."""
+    traceback.print_exc()
+    return 3
 
 
 def _show_warning(

@@ -3,79 +3,120 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from unalike.cli.options import Data, Device, Key, Quiet, Rate, Seed
-from unalike.errors import InvalidParameter
-
-if TYPE_CHECKING:
-    from unalike.types import Modality
+from unalike.cli.options import Data, Device, Entities, Key, Model, Quiet, Rate, ThresholdName
 
 
 def fit(
     data: Data,
-    modality: Annotated[str, typer.Option("--modality", "-m", help="image or table.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the model.", show_default=False)],
+    modality: Annotated[
+        str | None, typer.Option("--modality", "-m", help="image or table; needed unless the file of --config says it.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file of settings; options win over it.")] = None,
     key: Key = None,
     groups: Annotated[
         str | None,
         typer.Option(help="Column, NPZ array or file that names each sample's group; near-copies share one."),
     ] = None,
+    entities: Entities = None,
+    anomalies: Annotated[
+        Path | None, typer.Option(help="A few labelled anomalies, of the same kind as DATA, to learn from.")
+    ] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Column to leave out; may be repeated.")] = None,
     id_column: Annotated[str | None, typer.Option("--id", help="Column that names the rows in the results.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="By name. With one part exchanged, one branch is trained.")
+    ] = None,
+    objective: Annotated[str | None, typer.Option(help="By name; frozen does not train.")] = None,
+    scorer: Annotated[str | None, typer.Option(help="By name.")] = None,
+    threshold: ThresholdName = None,
     false_alarm_rate: Rate = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training samples.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, instead of --epochs.")] = None,
-    seed: Seed = 0,
-    device: Device = "auto",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder in which training is kept; the same command goes on from there.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="One seed gives one result; 0 when not given.", min=0)] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1…; auto when not given.")] = None,
     quiet: Quiet = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Tell the progress of training, also without a terminal.")
+    ] = False,
 ) -> None:
     """Learn from normal samples and write a model."""
-    from unalike.cli import inputs, outputs
+    from unalike.cli import inputs, outputs, settings
     from unalike.detector import Detector
     from unalike.persistence import save
     from unalike.persistence.containers import check_target
-    from unalike.thresholds import Conformal
 
     check_target(output)
+    options = {"encoder": encoder, "objective": objective, "scorer": scorer, "random_state": seed, "device": device}
+    keywords = settings.merged(config, options)
     X = inputs.read_data(data, key)
-    group_values = None if groups is None else inputs.read_values(X, data, groups, "--groups").tolist()
-    kind = _modality(modality, inputs.left_out(X, ignore, groups), id_column)
-    detector = Detector(
-        kind,
-        training=_length(epochs, steps),
-        threshold="conformal" if false_alarm_rate is None else Conformal(false_alarm_rate=false_alarm_rate),
-        device=device,
-        random_state=seed,
-        progress=not quiet and sys.stdout.isatty(),
+    beside = inputs.beside(X, data, groups=groups, entities=entities)
+    no_data = [*(ignore or ()), *inputs.columns_among(X, (groups, entities))]
+    keywords["modality"] = settings.modality(modality, keywords, no_data, id_column)
+    keywords["training"] = settings.training(keywords.get("training"), epochs, steps)
+    keywords["threshold"] = settings.threshold(
+        keywords.get("threshold", "conformal"), threshold, false_alarm_rate, by_entity=entities is not None
     )
-    save(detector.fit(X, groups=group_values), output)
+    detector = Detector(**{**keywords, "progress": _shows_progress(quiet, verbose)})
+    if anomalies is not None:
+        beside["anomalies"] = inputs.read_data(anomalies, key)
+    detector.fit(X, checkpoint=checkpoint, **beside)
+    # Not of the terminal that it was trained in: one seed gives one file.
+    detector.progress = keywords.get("progress", False)
+    save(detector, output)
     if not quiet:
         outputs.show_fit(outputs.plain_console(), detector, output)
     # A stated rate that the held-out samples cannot hold is an error; the model serves with another one.
+    if hasattr(detector, "threshold_"):
+        _ = detector.threshold_.threshold_
+
+
+def calibrate(
+    data: Data,
+    model: Model,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write the model; without it, in its place.")
+    ] = None,
+    threshold: ThresholdName = None,
+    false_alarm_rate: Rate = None,
+    entities: Entities = None,
+    key: Key = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Set the threshold anew on normal samples that did not train, without training.
+
+    They replace the earlier calibration samples. The model is written whole, or stays as it was.
+    """
+    from unalike.cli import inputs, outputs, settings
+    from unalike.persistence import load, save
+    from unalike.persistence.containers import check_target
+
+    target = model if output is None else output
+    check_target(target)
+    X = inputs.read_data(data, key)
+    beside = inputs.beside(X, data, entities=entities)
+    detector = load(model)
+    own = {"device": detector.device, "progress": detector.progress}
+    detector.set_params(
+        device=device,
+        progress=_shows_progress(quiet, False),
+        threshold=settings.threshold(detector.threshold, threshold, false_alarm_rate, by_entity=entities is not None),
+    )
+    detector.calibrate(X, **beside)
     _ = detector.threshold_.threshold_
+    save(detector.set_params(**own), target)
+    if not quiet:
+        outputs.show_calibration(outputs.plain_console(), detector, target)
 
 
-def _modality(name: str, ignore: Sequence[str], id_column: str | None) -> Modality:
-    from unalike.lookup import named
-    from unalike.modalities import MODALITIES
-
-    kind = named("-m", MODALITIES, name)
-    settings = {"ignore": tuple(ignore), "id": id_column} if name == "table" else {}
-    if not settings and (ignore or id_column is not None):
-        raise InvalidParameter(f"`--ignore` and `--id` name columns of a table; got -m {name}. Leave them out.")
-    made: Modality = kind(**settings)
-    return made
-
-
-def _length(epochs: int | None, steps: int | None) -> dict[str, int | None] | None:
-    """What ``--epochs`` or ``--steps`` changes in the training of every branch."""
-    if epochs is None and steps is None:
-        return None
-    if epochs is not None and steps is not None:
-        raise InvalidParameter(f"`--epochs` and `--steps` both set the length; got {epochs} and {steps}. Give one.")
-    return {"epochs": epochs, "steps": steps}
+def _shows_progress(quiet: bool, verbose: bool) -> bool:
+    return not quiet and (verbose or sys.stderr.isatty())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from unalike.types import Collection, IntArray
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from unalike.detector import Detector
 
 Values = npt.NDArray[Any]
 
@@ -81,10 +83,44 @@ def read_values(data: Collection, path: Path, source: str, option: str) -> Value
     return values
 
 
-def left_out(data: Collection, ignore: Sequence[str] | None, groups: str | None) -> list[str]:
-    """Columns that are no data: those that the user named, and the one that holds the groups."""
-    is_column = groups is not None and groups in getattr(data, "column_names", ())
-    return [*(ignore or ()), *([groups] if groups is not None and is_column else [])]
+def beside(data: Collection, path: Path, *, groups: str | None = None, entities: str | None = None) -> dict[str, Any]:
+    """What `Detector` takes beside the data: ``groups`` and ``entities``, one value per sample, where they are given.
+
+    Parameters
+    ----------
+    data, path
+        As in `read_values`.
+    groups, entities : str, optional
+        As `source` of `read_values`.
+    """
+    given = {"groups": groups, "entities": entities}
+    found: dict[str, Any] = {
+        name: read_values(data, path, source, f"--{name}").tolist()
+        for name, source in given.items()
+        if source is not None
+    }
+    if "entities" in found:
+        found["entities"] = [_entity(value) for value in found["entities"]]
+    return found
+
+
+def columns_among(data: Collection, sources: Iterable[str | None]) -> list[str]:
+    """Those of the sources that are columns of the table, and so no data."""
+    names = getattr(data, "column_names", ())
+    return list(dict.fromkeys(source for source in sources if source is not None and source in names))
+
+
+def _entity(value: Any) -> Any:
+    """NPZ files often hold whole numbers as floating-point ones."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def ids_of_parts(detector: Detector, X: Any) -> npt.NDArray[Any]:
+    """``(n_parts,)``: for each part the id of its sample, in the order of `Detector.embed`."""
+    samples = detector.modality_.check(X)
+    _, owner = detector.modality_.cut(samples)
+    ids: npt.NDArray[Any] = detector.modality_.ids(samples)[owner]
+    return ids
 
 
 def read_labelled(

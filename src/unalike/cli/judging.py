@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unalike.cli.options import Data, Device, Key, Model, Rate
+from unalike.cli.options import Data, Device, Entities, Key, Model, Quiet, Rate
+
+if TYPE_CHECKING:
+    from unalike.detector import Detector
 
 
 def detect(
@@ -16,8 +20,13 @@ def detect(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write .csv, .jsonl or .parquet.")] = None,
     key: Key = None,
     false_alarm_rate: Rate = None,
+    false_discovery_rate: Annotated[
+        float | None, typer.Option(help="Instead: share of the anomalies found in DATA that may be normal.")
+    ] = None,
+    entities: Entities = None,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with status 1 on any alarm.")] = False,
     device: Device = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Decide which samples are anomalies.
 
@@ -25,21 +34,50 @@ def detect(
     """
     from unalike import writing
     from unalike.cli import inputs, outputs
-    from unalike.persistence import load
 
     if output is not None:
         writing.result_path(output)
     X = inputs.read_data(data, key)
-    decisions = load(model, device=device).detect(X, false_alarm_rate=false_alarm_rate)
-    console = outputs.plain_console()
-    if output is None:
-        outputs.show_decisions(console, decisions)
-    else:
+    beside = inputs.beside(X, data, entities=entities)
+    decisions = _loaded(model, device, quiet).detect(
+        X, false_alarm_rate=false_alarm_rate, false_discovery_rate=false_discovery_rate, **beside
+    )
+    if output is not None:
         writing.write_rows(decisions.to_dict(), output)
-        console.print(f"decisions written to {output}", soft_wrap=True)
-    console.print(outputs.summary(decisions))
+    if not quiet:
+        outputs.show_decisions(outputs.plain_console(), decisions, output)
     if fail and decisions.is_anomaly.any():
         raise typer.Exit(1)
+
+
+def embed(
+    data: Data,
+    model: Model,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Write .npz, .npy, .csv or .parquet.", show_default=False)
+    ],
+    branch: Annotated[
+        str | None, typer.Option(help="Whose encoder; without it, of the first branch that was trained.")
+    ] = None,
+    key: Key = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Write the embeddings of samples.
+
+    CSV and Parquet: the columns id, e0, e1…; NPZ: the arrays ids and embeddings; NPY: the embeddings alone.
+    """
+    from unalike import writing
+    from unalike.cli import inputs, outputs
+
+    writing.embeddings_path(output)
+    X = inputs.read_data(data, key)
+    detector = _loaded(model, device, quiet)
+    embeddings = detector.embed(X, branch=branch)
+    writing.write_embeddings(inputs.ids_of_parts(detector, X), embeddings, output)
+    if not quiet:
+        n, width = embeddings.shape
+        outputs.plain_console().print(f"{n} embeddings of width {width} written to {output}", soft_wrap=True)
 
 
 def evaluate(
@@ -61,6 +99,7 @@ def evaluate(
     key: Key = None,
     false_alarm_rate: Rate = None,
     device: Device = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Measure a model on labelled samples, beside what it has to beat.
 
@@ -68,14 +107,22 @@ def evaluate(
     """
     from unalike import writing
     from unalike.cli import inputs, outputs
-    from unalike.persistence import load
 
     if output is not None:
         writing.writable(output)
     X, flags = inputs.read_labelled(data, labels, key=key, normal=normal or [], anomaly=anomaly or [])
-    detector = load(model, device=device)
+    detector = _loaded(model, device, quiet)
     decisions = detector.detect(X, false_alarm_rate=false_alarm_rate)
     comparison = outputs.compare(decisions, detector.branch_scores(X), flags)
-    outputs.show_comparison(outputs.plain_console(), comparison)
+    if not quiet:
+        outputs.show_comparison(outputs.plain_console(), comparison)
     if output is not None:
         writing.write_json({"data": str(data), "model": str(model), **comparison.to_dict()}, output)
+
+
+def _loaded(model: Path, device: str, quiet: bool) -> Detector:
+    from unalike.persistence import load
+
+    detector = load(model, device=device)
+    detector.progress = not quiet and sys.stderr.isatty()
+    return detector

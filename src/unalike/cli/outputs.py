@@ -104,12 +104,35 @@ def show_fit(console: Console, detector: Detector, path: Path) -> None:
     console.print(f"trained on {len(split.train)} samples, held out {len(split.calibration)} to set the threshold")
     for name, history in detector.history_.items():
         console.print(f"loss of {name}: {_ends(history)}")
-    console.print(f"false-alarm rate: {detector.threshold_.false_alarm_rate_:.4g}")
+    console.print(_rate(detector))
     console.print(f"model written to {path}", soft_wrap=True)
 
 
-def show_decisions(console: Console, decisions: Decisions) -> None:
-    """The anomalies with the highest scores."""
+def show_calibration(console: Console, detector: Detector, path: Path) -> None:
+    """From how many samples, and which threshold is in force."""
+    threshold = detector.threshold_
+    console.print(f"calibrated on {len(detector.calibration_scores_)} samples with {threshold.__class__.__name__}")
+    console.print(f"{_rate(detector)} (score above {threshold.threshold_:.4g})")
+    console.print(f"model written to {path}", soft_wrap=True)
+
+
+def _rate(detector: Detector) -> str:
+    if not hasattr(detector, "threshold_"):
+        return "no threshold yet: nothing was held out to set it. Run unalike calibrate"
+    rate = detector.threshold_.false_alarm_rate_
+    return "no false-alarm rate is promised by this threshold" if rate is None else f"false-alarm rate: {rate:.4g}"
+
+
+def show_decisions(console: Console, decisions: Decisions, written: Path | None) -> None:
+    """How many anomalies, and where they are written, or the highest ones."""
+    if written is None:
+        _show_highest(console, decisions)
+    else:
+        console.print(f"decisions written to {written}", soft_wrap=True)
+    console.print(summary(decisions))
+
+
+def _show_highest(console: Console, decisions: Decisions) -> None:
     order = np.argsort(-decisions.scores, kind="stable")
     order = order[decisions.is_anomaly[order]]
     if len(order) == 0:
@@ -126,6 +149,8 @@ def show_decisions(console: Console, decisions: Decisions) -> None:
 def summary(decisions: Decisions) -> str:
     """One line: how many anomalies, by which threshold."""
     rate = "" if decisions.false_alarm_rate is None else f" at a false-alarm rate of {decisions.false_alarm_rate:.4g}"
+    if decisions.false_discovery_rate is not None:
+        rate = f" at a false discovery rate of {decisions.false_discovery_rate:.4g}"
     return (
         f"{int(decisions.is_anomaly.sum())} of {len(decisions)} samples are anomalies{rate} "
         f"(score above {decisions.threshold:.4g})"

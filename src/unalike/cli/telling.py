@@ -10,9 +10,21 @@ import typer
 from unalike.cli.options import Seed
 
 
-def inspect(model: Annotated[Path, typer.Argument(help="A model that fit has written.", show_default=False)]) -> None:
+def inspect(
+    model: Annotated[Path, typer.Argument(help="A model that fit has written.", show_default=False)],
+    toml: Annotated[
+        bool, typer.Option("--toml", help="Print its settings instead, as a file that fit --config takes.")
+    ] = False,
+) -> None:
     """Tell what a model is, how it was trained and by which versions."""
     from unalike.cli import outputs
+
+    if toml:
+        from unalike.configuration import settings_as_toml
+        from unalike.persistence import load
+
+        typer.echo(settings_as_toml(load(model).get_params(deep=False)), nl=False)
+        return
     from unalike.persistence import inspect
 
     outputs.show_model(outputs.plain_console(), inspect(model))

@@ -31,8 +31,7 @@ def views(
 ) -> None:
     """Check views of normal samples without labels, and write a page of samples beside their views."""
     from unalike import writing
-    from unalike.cli import inputs, outputs
-    from unalike.cli.fitting import _modality
+    from unalike.cli import inputs, outputs, settings
     from unalike.viewcheck import check_views
     from unalike.viewpage import view_page
 
@@ -41,7 +40,7 @@ def views(
     writing.writable(out)
     X = inputs.read_data(data, key)
     codes = None if groups is None else inputs.read_values(X, data, groups, "--groups").tolist()
-    kind = _modality(modality, inputs.left_out(X, ignore, groups), id_column)
+    kind = settings.modality(modality, {}, [*(ignore or ()), *inputs.columns_among(X, [groups])], id_column)
     checks = check_views(X, kind, views=names or None, groups=codes, seed=seed)
     page = view_page(X, kind, views=names or None, samples=samples, seed=seed, checks=checks)
     with writing.whole_file(out) as temporary:

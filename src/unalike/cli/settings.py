@@ -1,0 +1,121 @@
+"""From a TOML file and options to the keywords of `Detector`; options win."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from unalike import encoders, objectives, scorers, thresholds
+from unalike.branch import FROZEN
+from unalike.configuration import read_settings
+from unalike.errors import InvalidParameter
+from unalike.lookup import named
+from unalike.modalities import MODALITIES
+from unalike.types import Training
+
+_PARTS: dict[str, Mapping[str, str]] = {
+    "encoder": encoders.NAMES,
+    "objective": {**objectives.NAMES, FROZEN: ""},
+    "scorer": scorers.SCORERS,
+}
+
+
+def merged(config: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file says, and over it the options that are not None.
+
+    Parameters
+    ----------
+    config : Path, optional
+        The TOML file.
+    options : mapping
+        ``encoder``, ``objective``, ``scorer``: names; the rest are keywords as they are.
+    """
+    for name, known in _PARTS.items():
+        if options.get(name) is not None and options[name] not in known:
+            raise InvalidParameter(f"`--{name}` must be one of {sorted(known)}; got {options[name]!r}.")
+    settings = {} if config is None else read_settings(config)
+    return {**settings, **{name: value for name, value in options.items() if value is not None}}
+
+
+def modality(name: str | None, settings: Mapping[str, Any], ignore: Sequence[str], id_column: str | None) -> Any:
+    """The kind of data, with the columns of a table that are no data.
+
+    Raises
+    ------
+    InvalidParameter
+        When neither names it, the name is unknown, or columns are named for another kind of data.
+    """
+    configured = settings.get("modality")
+    if name is None and configured is None:
+        raise InvalidParameter(f"`-m` must say the kind of data, one of {sorted(MODALITIES)}; got none. Give -m.")
+    kind: Any = configured if name is None or name == getattr(configured, "name", None) else name
+    if isinstance(kind, str):
+        kind = named("-m", MODALITIES, kind)()
+    if kind.name == "table":
+        return replace(kind, ignore=(*kind.ignore, *ignore), id=kind.id if id_column is None else id_column)
+    if ignore or id_column is not None:
+        raise InvalidParameter(f"`--ignore` and `--id` name columns of a table; got -m {kind.name}. Leave them out.")
+    return kind
+
+
+def training(
+    configured: Training | Mapping[str, Any] | None, epochs: int | None, steps: int | None
+) -> Training | dict[str, Any] | None:
+    """What ``--epochs`` or ``--steps`` makes of the training that is configured, or of that of every branch."""
+    if epochs is not None and steps is not None:
+        raise InvalidParameter(f"`--epochs` and `--steps` both set the length; got {epochs} and {steps}. Give one.")
+    if epochs is None and steps is None:
+        return configured if configured is None or isinstance(configured, Training) else dict(configured)
+    if isinstance(configured, Training):
+        return replace(configured, epochs=epochs, steps=steps)
+    return {**(configured or {}), "epochs": epochs, "steps": steps}
+
+
+def threshold(configured: Any, name: str | None, rate: float | None, *, by_entity: bool) -> Any:
+    """The kind of threshold with a rate, and one for each entity where entities are given.
+
+    Parameters
+    ----------
+    configured : Threshold or str
+        Of the file, of the model, or the default.
+    name : str, optional
+        Instead of it.
+    rate : float, optional
+        False-alarm rate instead of its own.
+    by_entity : bool
+        Whether the samples have entities.
+
+    Raises
+    ------
+    InvalidParameter
+        When the name is unknown, needs settings, or has no rate to set.
+    """
+    kind = configured
+    if name is not None:
+        kind = name
+        if named("--threshold", thresholds.THRESHOLDS, name) is thresholds.Fixed:
+            raise InvalidParameter("`--threshold` fixed needs its value. Give a file by --config with [threshold].")
+    if rate is not None:
+        kind = _with_rate(kind, rate)
+    if by_entity and not getattr(_made(kind), "takes_entities", False):
+        return thresholds.PerEntity(each=kind)
+    return kind
+
+
+def _with_rate(kind: Any, rate: float) -> Any:
+    made = _made(kind)
+    if isinstance(made, thresholds.PerEntity):
+        return thresholds.PerEntity(each=_with_rate(made.each, rate), least=made.least)
+    if "false_alarm_rate" not in [field.name for field in fields(made)]:
+        raise InvalidParameter(
+            f"`--false-alarm-rate` must go with a threshold that has one; got {made!r}. Leave it out."
+        )
+    settings = {"false_alarm_rate": rate} | ({"sigmas": None} if hasattr(made, "sigmas") else {})
+    return replace(made, **settings)
+
+
+def _made(kind: Any) -> Any:
+    """An object, whether it was a name or one already."""
+    return thresholds.build_threshold(kind)
