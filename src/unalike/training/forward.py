@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
@@ -65,9 +70,23 @@ class Step(nn.Module):
             return self.view(data, generator)
 
 
-def devices(device: torch.device) -> list[int] | int:
-    """As Fabric names it."""
-    return [device.index or 0] if device.type == "cuda" else 1
+def fabric_on(device: torch.device, precision: str) -> Fabric:
+    """Lightning Fabric for one device."""
+    number: list[int] | int = [device.index or 0] if device.type == "cuda" else 1
+    with _without_notes():
+        return Fabric(accelerator=device.type, devices=number, precision=precision)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _without_notes() -> Iterator[None]:
+    """Fabric says on the terminal what it was just told, that precision is mixed."""
+    logger = logging.getLogger("lightning_fabric")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def build_optimizer(objective: nn.Module, settings: Training) -> Optimizer:

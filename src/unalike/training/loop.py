@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -17,7 +16,7 @@ from unalike.errors import TrainingFailed
 from unalike.seeding import derive, generator_states, numpy_generator, restore_generators
 from unalike.training.checkpoints import Checkpoint
 from unalike.training.early_stop import EarlyStop
-from unalike.training.forward import Call, Step, build_optimizer, devices
+from unalike.training.forward import Call, Step, build_optimizer, fabric_on
 from unalike.training.identity import identity
 from unalike.training.modules import load_module, module_state
 from unalike.training.plan import Plan
@@ -113,7 +112,7 @@ class _Loop:
         self.objective, self.rows, self.settings, self.seed = objective, rows, settings, seed
         self.training_rows, held_out = hold_out(rows, settings, seed)
         self.plan = Plan.of(len(self.training_rows), settings)
-        self.fabric = Fabric(accelerator=device.type, devices=devices(device), precision=settings.precision)
+        self.fabric = fabric_on(device, settings.precision)
         optimizer = build_optimizer(objective, settings)
         self.module, self.optimizer = self.fabric.setup(Step(objective, view, settings.precision, device), optimizer)
         self.schedule = LambdaLR(optimizer, self.plan.rate)
