@@ -54,9 +54,10 @@ def foretold(rows: Sequence[Row]) -> list[list[str]]:
     auroc = [means(rows, method, "auroc") for method in methods]
     for figure in FIGURES:
         values = [means(rows, method, figure) for method in methods]
-        whole = spearmanr(values, auroc)
+        whole = _rank_correlation(values, auroc)
         inside = [_within([row for row in rows if row.data == data], figure) for data in {row.data for row in rows}]
-        lines.append([figure, f"{whole.statistic:+.2f}", f"{whole.pvalue:.2g}", f"{np.nanmean(inside):+.2f}"])
+        known = [value for value in inside if not np.isnan(value)]
+        lines.append([figure, *whole, f"{np.mean(known):+.2f}" if known else ""])
     return lines
 
 
@@ -78,10 +79,17 @@ def by_verdict(rows: Sequence[Row]) -> list[list[str]]:
 
 def _within(rows: Sequence[Row], figure: str) -> float:
     """Of one data set; NaN when the figure or the AUROC is the same for all views."""
-    pairs = np.array([(row.values[figure], row.values["auroc"]) for row in rows if figure in row.values])
-    if len(pairs) < 3 or np.ptp(pairs, axis=0).min() == 0.0:
-        return float("nan")
-    return float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
+    known = [(row.values[figure], row.values["auroc"]) for row in rows if figure in row.values]
+    correlation, _ = _rank_correlation([value for value, _ in known], [auroc for _, auroc in known])
+    return float(correlation or "nan")
+
+
+def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> tuple[str, str]:
+    """Spearman's, and its p-value; empty where one of both is the same throughout."""
+    if len(first) < 3 or np.ptp(first) == 0.0 or np.ptp(second) == 0.0:
+        return "", ""
+    found = spearmanr(first, second)
+    return f"{found.statistic:+.2f}", f"{found.pvalue:.2g}"
 
 
 def _checked(rows: Sequence[Row], method: str) -> bool:

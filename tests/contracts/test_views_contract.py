@@ -39,6 +39,7 @@ NAMED = {name: views.as_view(name) for name in views.NAMES}
 TABLES = {name: view for name, view in NAMED.items() if is_table(view)} | {
     "noise, typed": views.table.Noise(levels=LEVELS),
     "mix-up, typed": views.table.MixUp(levels=LEVELS),
+    "neighbor-cells, typed": views.table.NeighborCells(levels=LEVELS),
     "standard-table": views.standard_table_view(LEVELS),
     "compose-table": views.Compose((views.table.MixUp(), views.table.MaskCells())),
     "per-sample-table": views.PerSample(lambda row: row + torch.randn(row.shape, dtype=row.dtype)),

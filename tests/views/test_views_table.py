@@ -4,7 +4,7 @@ import torch
 from unalike import views
 from unalike.errors import InvalidInput, InvalidParameter, NotFitted
 from unalike.seeding import RowGenerator
-from unalike.views.table import CorruptCells, MaskCells, MixUp, Noise, standard_table_view
+from unalike.views.table import CorruptCells, MaskCells, MixUp, NeighborCells, Noise, standard_table_view
 
 N = 4000
 
@@ -161,3 +161,58 @@ def test_the_standard_view_knows_the_categories():
     result = view.prepare(data)(data, draw())
     assert (result[:, 1, 0] == 2.0).all()
     assert result[:, 0, 0].std().item() == pytest.approx(0.05, rel=0.1)
+
+
+MIXED = (0, 4, 0)
+
+
+def mixed_rows(seed, n):
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(n, 3, generator=generator)
+    values[:, 1] = torch.randint(1, 4, (n,), generator=generator).float()
+    missing = (torch.rand(n, 3, generator=generator) < 0.2).float()
+    return torch.stack([values * (1 - missing), missing], dim=2)
+
+
+def slow_distance(first, second):
+    total = 0.0
+    for column, level in enumerate(MIXED):
+        difference = float(first[column, 0]) - float(second[column, 0])
+        total += float(difference != 0) if level else difference**2
+        total += float(first[column, 1] != second[column, 1])
+    return total
+
+
+def test_neighbor_cells_come_from_one_of_the_nearest_rows():
+    pool = mixed_rows(1, 40)
+    data = mixed_rows(0, 30)
+    view = NeighborCells(rate=1.0, neighbors=3, levels=MIXED).prepare(pool)
+    drawn = torch.stack([view(data, draw(seed, 30)) for seed in range(30)])
+    for place, row in enumerate(data):
+        distance = [slow_distance(row, other) for other in pool]
+        near = {tuple(pool[other].flatten().tolist()) for other in sorted(range(40), key=distance.__getitem__)[:3]}
+        assert {tuple(made.flatten().tolist()) for made in drawn[:, place]} == near
+
+
+def test_neighbor_cells_are_not_those_of_copies():
+    pool = torch.stack([torch.tensor([[0.0], [0.0], [0.0], [5.0], [9.0]]), torch.zeros(5, 1)], dim=2)
+    view = NeighborCells(rate=1.0, neighbors=1).prepare(pool)
+    assert (view(pool[:1], draw(n=1))[..., 0] == 5.0).all()
+    alone = NeighborCells(rate=1.0).prepare(pool[:3])
+    assert torch.equal(alone(pool[:3], draw(n=3)), pool[:3])
+
+
+def test_neighbor_cells_replace_the_stated_share_and_keep_the_rest():
+    pool = mixed_rows(1, 500)
+    data = mixed_rows(0, N)[:, [0, 2]]
+    result = NeighborCells(rate=0.3).prepare(pool[:, [0, 2]])(data, draw())
+    observed = (data[..., 1] == 0) & (result[..., 1] == 0)
+    assert (result[..., 0] != data[..., 0])[observed].float().mean().item() == pytest.approx(0.3, abs=0.02)
+
+
+@pytest.mark.parametrize("neighbors", [0, -1, 1.5, True])
+def test_neighbor_cells_need_neighbors(neighbors):
+    with pytest.raises(InvalidParameter, match="neighbors"):
+        NeighborCells(neighbors=neighbors)
+    with pytest.raises(NotFitted, match="NeighborCells"):
+        NeighborCells()(rows(), draw())
