@@ -22,7 +22,7 @@ def fitted() -> PerEntity:
     with pytest.warns(
         CalibrationWarning, match=r"1 of 3 entities use the pooled threshold.*fewer than 100.*'rare'"
     ) as told:
-        threshold = PerEntity(Conformal(0.05)).fit(SCORES, NAMES)
+        threshold = PerEntity(Conformal(0.05), least=100).fit(SCORES, NAMES)
     assert len(told) == 1
     assert told[0].filename == __file__
     return threshold
@@ -110,7 +110,7 @@ def test_an_untouched_conformal_rate_is_one_for_all() -> None:
 def test_state_is_flat_and_restores_own_and_pooled(fitted: PerEntity) -> None:
     state = fitted.state()
     assert all(isinstance(value, np.ndarray) or json.dumps(value) for value in state.values())
-    restored = PerEntity(Conformal(0.05))
+    restored = PerEntity(Conformal(0.05), least=100)
     restored.restore(state)
     np.testing.assert_array_equal(restored.p_values(SCORES, NAMES), fitted.p_values(SCORES, NAMES))
     assert (restored.counts_, restored.using_pooled_) == (fitted.counts_, fitted.using_pooled_)
@@ -119,7 +119,7 @@ def test_state_is_flat_and_restores_own_and_pooled(fitted: PerEntity) -> None:
 @pytest.mark.parametrize("each", ["gamma", Normal(sigmas=3), Gamma(0.1)], ids=repr)
 def test_any_kind_per_entity(each: Any) -> None:
     with pytest.warns(CalibrationWarning, match="1 of 3"):
-        threshold = PerEntity(each).fit(SCORES, NAMES)
+        threshold = PerEntity(each, least=100).fit(SCORES, NAMES)
     assert threshold.own_["calm"].threshold_ < threshold.threshold_ < threshold.own_[7].threshold_
     with warnings.catch_warnings():
         warnings.simplefilter("error")
