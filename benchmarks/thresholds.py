@@ -152,6 +152,19 @@ def rate_table(rows: Sequence[Row], score: str, size: int) -> list[list[str]]:
     return lines
 
 
+def held_table(rows: Sequence[Row]) -> list[list[str]]:
+    """By kind, over sets, scores, sizes of at least 100 and rates of at least 1%: where the stated rate lies."""
+    lines = [["kind", "cells", "above", "held", "below", "within a quarter"]]
+    for kind in KINDS:
+        mine = [row for row in rows if row.method.split("/")[0] == kind and _size(row) >= 100 and _rate(row) >= 0.01]
+        cells = [(row.values, _rate(row)) for row in mine if not math.isnan(row.values.get("realised", math.nan))]
+        above = sum(values["low"] > rate for values, rate in cells)
+        below = sum(values["high"] < rate for values, rate in cells)
+        near = sum(0.75 <= values["realised"] / rate <= 1.25 for values, rate in cells)
+        lines.append([kind, *map(str, (len(cells), above, len(cells) - above - below, below, near))])
+    return lines
+
+
 def short_table(rows: Sequence[Row], score: str, size: int) -> list[list[str]]:
     """By kind, per stated rate: mean realised rate, its 95% interval, and sets above / held / below."""
     wanted = [rate for rate in alarm_rates.RATES if rate > 0.001 or size >= 219]
@@ -203,6 +216,8 @@ def entity_table(rows: Sequence[Row]) -> list[list[str]]:
 def show(path: Path, markdown: bool = False) -> None:
     """All tables of a results file; for docs, in Markdown, the alarm rates in short."""
     rows, form = read(path), as_markdown if markdown else as_text
+    print("\ndata sets x scores x sizes of at least 100 x rates of at least 1%: is the realised rate the stated?\n")
+    print(form(held_table(rows)))
     for score in SCORES:
         for size in alarm_rates.SIZES:
             print(f"\n{score} scores, {size} calibration samples; units are data sets\n")

@@ -91,11 +91,13 @@ def test_tables_count_sets_above_and_below() -> None:
         row("a", "mad/100/0.05", realised=0.08, low=0.07, high=0.09),
         row("b", "mad/100/0.05", realised=0.04, low=0.03, high=0.045),
         row("c", "mad/100/0.05", realised=math.nan),
-        row("a", "mad/219/0.05", realised=0.5),
+        row("a", "mad/219/0.05", realised=0.5, low=0.4, high=0.6),
     ]
     _, line = thresholds.rate_table(rows, "knn", 100)
     # t(0.975, 1) = 12.706; standard error 0.02
     assert line == ["5.0%", "mad", "2", "6.00%", "[-19.41%, 31.41%]", "4.00%", "8.00%", "1", "1", "50.0%"]
+    held = {line[0]: line[1:] for line in thresholds.held_table(rows)}
+    assert held["mad"] == ["3", "2", "0", "1", "1"]
     line = thresholds.short_table(rows, "knn", 100)[-1]
     assert line == ["mad", "cannot hold", "6.00% [0.00%, 31.41%] 1/0/1", "cannot hold"]
     _, line = thresholds.discovery_table([row("a", "gamma+bh/219/0.1"), row("b", "gamma+bh/219/0.1")])
