@@ -65,10 +65,12 @@ def image_views() -> dict[str, View]:
     """Name to view."""
     from unalike.views import ColorJitter, Compose, Cutout, Rotate, VerticalFlip
 
-    only = {name: {**_STILL, **kept} for name, kept in {
-        "only crop": {"scale": (0.85, 1.0), "ratio": (0.95, 1.05)}, "only turn": {"degrees": 5.0},
-        "only shift": {"translate": 0.05}, "only noise": {"noise": 0.2},
-    }.items()}  # fmt: skip
+    only: dict[str, dict[str, Any]] = {
+        "only crop": {"scale": (0.85, 1.0), "ratio": (0.95, 1.05)},
+        "only turn": {"degrees": 5.0},
+        "only shift": {"translate": 0.05},
+        "only noise": {"noise": 0.2},
+    }
     strong = grey_view(
         scale=(0.2, 1.0), ratio=(0.75, 4 / 3), degrees=0.0, translate=0.0, horizontal_flip=0.5, noise=0.0
     )
@@ -78,7 +80,7 @@ def image_views() -> dict[str, View]:
         "without turn": grey_view(degrees=0.0),
         "without shift": grey_view(translate=0.0),
         "without noise": grey_view(noise=0.0),
-        **{name: grey_view(**changes) for name, changes in only.items()},
+        **{name: grey_view(**{**_STILL, **kept}) for name, kept in only.items()},
         "with flip": grey_view(horizontal_flip=0.5),
         "with upside down": Compose((grey_view(), VerticalFlip())),
         "with turn 30": Compose((grey_view(), Rotate(degrees=30.0))),

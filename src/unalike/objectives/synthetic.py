@@ -164,6 +164,8 @@ class SyntheticContrastObjective(nn.Module):
             data, anomalies, generator = data[normal], data[~normal], generator.rows(normal)
         rows = torch.cat((data, self.negatives(data, generator), anomalies))  # (4n + a, columns, 2)
         logits = self.logit(self.encoder(rows)).squeeze(1)  # (4n + a,)
+        # Mixed precision gives logits of 8 bits.
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         real, negative = logits.split((len(data), len(rows) - len(data)))
         return functional.softplus(-real).mean() + functional.softplus(negative).mean()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
@@ -57,8 +58,8 @@ class Material:
 
     def embed(self, data: Tensor) -> FloatArray:
         """``(n, width)`` in the space of the floor."""
-        chunks = [embed_batch(self.encoder, part, torch.device("cpu")) for part in data.split(_CHUNK)]
-        return np.concatenate(chunks)
+        parts = [data[at : at + _CHUNK] for at in range(0, len(data), _CHUNK)]
+        return np.concatenate([embed_batch(self.encoder, part, torch.device("cpu")) for part in parts])
 
     def draw(self, view: View, name: str, times: int) -> list[Tensor]:
         """`times` views of the held-out samples, ``(h, ...)`` each.
@@ -127,10 +128,15 @@ def gather(
 
 def fitted(X: Any, modality: str | Modality) -> tuple[Modality, Collection]:
     """A new modality of this kind, fitted on `X`, and the checked `X`; what was passed stays as it is."""
-    if isinstance(modality, str):
-        made: Any = named("modality", MODALITIES, modality)()
-    elif is_dataclass(modality) and not isinstance(modality, type):
-        made = replace(modality)
+    given: Any = modality
+    if isinstance(given, str):
+        made = named("modality", MODALITIES, given)()
+    elif is_dataclass(given) and not isinstance(given, type):
+        made = replace(given)
+    elif not isinstance(given, type) and all(
+        callable(getattr(given, method, None)) for method in ("check", "fit", "cut", "tensors")
+    ):
+        made = copy.deepcopy(given)
     else:
         raise InvalidParameter(f"`modality` must be one of {sorted(MODALITIES)} or a Modality; got {modality!r}.")
     X = made.check(X)

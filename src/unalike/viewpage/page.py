@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ class Shown:
     """
 
     name: str
-    kind: str
+    kind: Literal["view", "negative"]
     settings: str
     drawn: list[Tensor]
 
