@@ -6,9 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unalike.encoders.convnet import ConvNet
+from unalike.encoders.mlp import TableMLP
+from unalike.objectives.build import build_objective
 from unalike.seeding import RowGenerator, isolated
 from unalike.training import Checkpoint, TrainingRows, train
-from unalike.types import Batch, Training, View
+from unalike.types import Batch, Schema, Training, View
 
 CPU = torch.device("cpu")
 
@@ -76,3 +79,17 @@ def without_speed(history: list[dict[str, float]]) -> list[str]:
 def same_weights(first: nn.Module, second: nn.Module) -> bool:
     left, right = first.state_dict(), second.state_dict()
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def named_objective(name: str) -> tuple[nn.Module, Tensor]:
+    """An objective of ours on a network for its kind of data, not prepared, and 32 samples."""
+    draws = RowGenerator(1, torch.arange(32))
+    if name == "synthetic-contrast":
+        settings, schema = TableMLP(hidden=(16,)), Schema((4, 2))
+        data = torch.stack([draws.normal(4), torch.zeros(32, 4)], dim=-1)
+    else:
+        settings, schema = ConvNet(channels=(4,), width=16), Schema((1, 8, 8))
+        data = 0.1 * draws.normal(1, 8, 8) + torch.linspace(0, 1, 8)  # light on the right, so that turning it shows
+    with isolated(0):
+        encoder = settings.build(schema)
+    return build_objective(name, encoder, 0), data

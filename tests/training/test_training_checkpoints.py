@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.training.parts import Pull, fit, make, network, rows, same_weights, without_speed
+from tests.training.parts import Pull, fit, jitter, make, named_objective, network, rows, same_weights, without_speed
 from torch import Tensor, nn
 
 from unalike import Detector, Training, encoders, objectives
 from unalike.errors import CannotLoad, InvalidParameter
 from unalike.seeding import RowGenerator, generator_states, isolated, restore_generators
-from unalike.training import Checkpoint, branch_checkpoint, open_folder
+from unalike.training import Checkpoint, TrainingRows, branch_checkpoint, open_folder
+from unalike.training.modules import module_state
 from unalike.types import Batch, View
 
 
@@ -81,6 +82,47 @@ def test_ended_at_any_step_it_goes_on_as_if_it_never_had(settings: Training, tmp
     assert same_weights(whole, resumed)
     assert torch.equal(whole.queue, resumed.queue)
     assert without_speed(history) == without_speed(expected)
+
+
+@pytest.mark.filterwarnings("ignore:The embedding collapsed")  # in a few steps on a toy
+@pytest.mark.parametrize("name", sorted(objectives.NAMES))
+def test_every_objective_of_ours_comes_back_and_watching_it_leaves_no_trace(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Training(epochs=3, batch_size=8, checkpoint_every=0.0, learning_rate=1e-2)
+    write = Checkpoint.write
+
+    def begin(settings: Training, n: int, checkpoint: Checkpoint | None = None) -> nn.Module:
+        objective, data = named_objective(name)
+        given = TrainingRows(n, lambda positions: data[torch.from_numpy(positions)], n_anomalies=32 - n)
+        fit(objective, settings, given, checkpoint=checkpoint)
+        return objective
+
+    def write_and_end(self, identity, state) -> None:
+        write(self, identity, state)
+        if state["at"][2] == 5:
+            raise Killed
+
+    checkpoint = Checkpoint(tmp_path / "a.safetensors")
+    monkeypatch.setattr(Checkpoint, "write", write_and_end)
+    with pytest.raises(Killed):
+        begin(settings, 28, checkpoint)
+    monkeypatch.undo()
+    assert same_weights(begin(settings, 28, checkpoint), begin(settings, 28))
+    objective, data = named_objective(name)
+    if hasattr(objective, "prepare"):
+        objective.prepare(data)
+    before = {key: values.clone() for key, values in module_state(objective).items()}
+    objective.eval()
+    batch = Batch(data, torch.arange(32))
+    losses = []
+    with torch.no_grad():
+        for _ in range(2):
+            losses.append(float(objective(batch, jitter, RowGenerator(0, batch.index))))
+            if hasattr(objective, "after_step"):
+                objective.after_step()
+    assert losses[0] == losses[1]
+    assert all(torch.equal(values, before[key]) for key, values in module_state(objective).items())
 
 
 def test_checkpoints_change_nothing(tmp_path: Path) -> None:

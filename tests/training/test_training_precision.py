@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from tests.conftest import OneClass
-from tests.training.parts import CPU, Pull, fit, make
+from tests.training.parts import CPU, Pull, fit, jitter, make, named_objective
 from torch import Tensor
 
 from unalike import Branch, Detector, encoders, objectives, thresholds
@@ -75,6 +75,25 @@ def test_rows_and_views_keep_full_precision(precision: str, data_type: torch.dty
     given = TrainingRows(6, lambda positions: codes[torch.from_numpy(positions)])
     train(Watch(make().encoder), given, view, Training(steps=2, precision=precision), seed=0, device=CPU)
     assert seen == {torch.float32, data_type}
+
+
+@pytest.mark.parametrize("name", sorted(objectives.NAMES))
+def test_losses_are_paid_in_full_precision(name: str) -> None:
+    """Under autocast the network gives bfloat16; summed in it, the loss would lose what tells one step from another."""
+    objective, data = named_objective(name)
+    if hasattr(objective, "prepare"):
+        objective.prepare(data)
+    batch = Batch(data, torch.arange(32))
+
+    def loss() -> Tensor:
+        return objective(batch, jitter, RowGenerator(2, batch.index)).detach()
+
+    exact = loss()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = loss()
+    assert rounded.dtype == torch.float32
+    assert rounded.bfloat16().float() != rounded
+    assert float(rounded) == pytest.approx(float(exact), rel=0.02)
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])

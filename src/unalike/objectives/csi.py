@@ -140,7 +140,10 @@ class CSIObjective(nn.Module):
         index = batch.index.repeat(shifts) * shifts + place  # each shift of a sample is a sample of its own
         one, other = self.head(embeddings).chunk(2)
         contrast = nt_xent(one, other, self.settings.temperature, index)
-        told = functional.cross_entropy(self._logits(embeddings), place.repeat(2), reduction="none")
+        logits = self._logits(embeddings)
+        # Mixed precision gives logits of 8 bits.
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        told = functional.cross_entropy(logits, place.repeat(2), reduction="none")
         normal = torch.ones_like(told) if batch.label is None else (batch.label == 0).repeat(2 * shifts).to(told.dtype)
         return contrast + self.settings.shift_weight * (told * normal).sum() / normal.sum().clamp_min(1.0)
 
