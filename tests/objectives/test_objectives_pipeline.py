@@ -1,0 +1,43 @@
+"""Objectives inside a `Detector`: by name, with labelled anomalies, saved and loaded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unalike import Detector, load, save, thresholds
+from unalike.objectives import CSI, MoCo, SupCon
+
+OBJECTIVES = {
+    "csi": CSI(shifts=("rotate-180",), shift_weight=0.5),
+    "moco": MoCo(queue=32, momentum=0.9),
+    "supcon": SupCon(anomaly_weight=2.0),
+}
+
+
+def pictures(n, seed=0):
+    """Bright above, dark below."""
+    rng = np.random.default_rng(seed)
+    return (np.linspace(1, 0, 8)[:, None] + 0.1 * rng.normal(size=(n, 8, 8))).astype(np.float32)
+
+
+def fitted(objective, **more):
+    training = {"epochs": 2, "batch_size": 16, "steps": None}
+    detector = Detector(
+        "image",
+        objective=objective,
+        training=training,
+        threshold=thresholds.Conformal(false_alarm_rate=0.2),
+        random_state=0,
+    )
+    return detector.fit(pictures(48), **more)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_it_trains_by_settings_and_a_saved_model_scores_bit_equal(name, tmp_path):
+    detector = fitted(OBJECTIVES[name], anomalies=pictures(5, seed=1)[:, ::-1])
+    test = np.concatenate([pictures(6, seed=2), pictures(6, seed=3)[:, ::-1]])
+    save(detector, tmp_path / "model.unalike")
+    loaded = load(tmp_path / "model.unalike")
+    assert np.array_equal(loaded.anomaly_scores(test), detector.anomaly_scores(test))
+    assert loaded.get_params()["objective"] == OBJECTIVES[name]
