@@ -15,7 +15,6 @@ import pytest
 import safetensors.torch
 import torch
 from sklearn.base import clone
-from sklearn.ensemble import IsolationForest as SklearnForest
 from torch import Tensor, nn
 
 from unalike import Branch, Detector, Training, encoders, load, modalities, objectives, save, scorers, thresholds, views
@@ -283,8 +282,8 @@ def test_parity_samples_are_drawn_unless_examples_are_given(table: Detector, tmp
     assert set(codes) <= {0.0, 1.0, 2.0, 3.0}
     given = parity(save(table, tmp_path / "given.unalike", examples=frame[:20]))
     np.testing.assert_array_equal(given["inputs"], raw[:8])
-    trained = [f"branch/{number}/trained" for number in range(5)]
-    assert given["places"] == [*trained, "branch/2/untrained", "branch/3/untrained", "fusion"]
+    trained = [f"branch/{number}/trained" for number in range(6)]
+    assert given["places"] == [*trained, "branch/3/untrained", "branch/4/untrained", "fusion"]
     with pytest.raises(InvalidInput):
         save(table, tmp_path / "none.unalike", examples=frame[:0])
     assert not (tmp_path / "none.unalike").exists()
@@ -462,7 +461,6 @@ def test_a_scorer_of_the_users_takes_its_state_from_the_file(path: Path) -> None
     ("scorer", "why"),
     [
         (MyScorer(), r"The branch/0/trained/scorer must have `state\(\)` and `restore\(state\)` to be saved; MyScorer"),
-        (SklearnForest(n_estimators=2), r"Outlier\(IsolationForest\) cannot be saved"),
     ],
 )
 def test_scorers_without_state_are_not_saved(scorer: Any, why: str, tmp_path: Path) -> None:

@@ -14,13 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unalike import __version__
 from unalike.data import evenly
 from unalike.training.modules import module_state
 from unalike.training.rows import TrainingRows
 from unalike.types import Training, View
 
-_LIBRARIES = ("torch", "lightning-fabric", "numpy")
+_LIBRARIES = ("unalike", "torch", "lightning-fabric", "numpy")
 _HASHED_BYTES = 64 * 2**20
 _PLAIN = (type(None), bool, int, float, str)
 
@@ -55,7 +54,7 @@ def identity(
         "view": describe(view),
         "branch": describe(made_from),
         "device": device.type,
-        "versions": {"unalike": __version__, **{name: version(name) for name in _LIBRARIES}},
+        "versions": {name: version(name) for name in _LIBRARIES},
     }
 
 
