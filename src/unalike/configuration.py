@@ -237,7 +237,8 @@ def settings_as_toml(settings: Mapping[str, Any]) -> str:
         When a setting is an object of the user's, which no file can hold.
     """
     defaults = {name: parameter.default for name, parameter in inspect.signature(Detector).parameters.items()}
-    given = {key: value for key, value in settings.items() if value is not None or defaults[key] is not None}
+    ordered = {key: settings[key] for key in defaults if key in settings}
+    given = {key: value for key, value in ordered.items() if value is not None or defaults[key] is not None}
     tables = {key: _as_table(value, key) for key, value in given.items() if _is_table(value)}
     rows = {key: value for key, value in given.items() if key == "branches" and value}
     plain = {key: value for key, value in given.items() if key not in tables and key not in rows}

@@ -75,8 +75,9 @@ def run(out: str | Path, seed: int = 0, *, console: Console | None = None) -> di
     ----------
     out : str or Path
         Folder that is made when it is missing. Per set it gets the model ``<name>.unalike`` and the decisions
-        ``<name>.csv``; both sets share ``summary.json``; the table's test rows with their labels are in
-        ``breast-cancer-test.csv``, to try the command line on.
+        ``<name>.csv``; both sets share ``summary.json``. To try the command line on, their samples are in
+        ``breast-cancer-train.csv``, ``breast-cancer-test.csv`` (labels: column malignant), ``digits-train.npz`` and
+        ``digits-test.npz`` (labels: array odd).
     seed : int
         One seed gives one result.
     console : rich.console.Console, optional
@@ -217,13 +218,24 @@ def _run_case(case: Case, folder: Path, seed: int, console: Console) -> dict[str
 
 def _write(case: Case, folder: Path, rows: Parted, detector: Detector, columns: Mapping[str, Any]) -> dict[str, str]:
     model, decisions = folder / f"{case.name}.unalike", folder / f"{case.name}.csv"
+    detector.progress = False
     save(detector, model)
     writing.write_rows(columns, decisions)
-    if case.modality == "table":
-        test = {name: column.to_numpy() for name, column in zip(case.X.column_names, case.X.columns, strict=True)}
-        test = {name: column[rows.test] for name, column in test.items()}
-        writing.write_rows({**test, "malignant": case.labels[rows.test]}, folder / f"{case.name}-test.csv")
+    _write_data(case, folder, rows)
     return {"model": str(model), "decisions": str(decisions)}
+
+
+def _write_data(case: Case, folder: Path, rows: Parted) -> None:
+    """Training and test samples as files that the command line reads."""
+    train, test = folder / f"{case.name}-train", folder / f"{case.name}-test"
+    if case.modality == "table":
+        columns = {name: column.to_numpy() for name, column in zip(case.X.column_names, case.X.columns, strict=True)}
+        writing.write_rows({name: column[rows.train] for name, column in columns.items()}, train.with_suffix(".csv"))
+        judged = {name: column[rows.test] for name, column in columns.items()}
+        writing.write_rows({**judged, "malignant": case.labels[rows.test]}, test.with_suffix(".csv"))
+        return
+    writing.write_npz({"X": case.X[rows.train]}, train.with_suffix(".npz"))
+    writing.write_npz({"X": case.X[rows.test], "odd": case.labels[rows.test]}, test.with_suffix(".npz"))
 
 
 def _show(result: Mapping[str, Any], detector: Detector, console: Console) -> None:

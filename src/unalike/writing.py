@@ -124,17 +124,22 @@ def write_embeddings(ids: npt.NDArray[Any], embeddings: npt.NDArray[Any], path: 
     InvalidParameter
         When `path` has another ending or its folder does not exist.
     """
-    target = embeddings_path(path)
-    if target.suffix.lower() not in (".npz", ".npy"):
-        write_rows({"id": ids, **{f"e{column}": embeddings[:, column] for column in range(embeddings.shape[1])}}, path)
-        return
-    # Without objects, which only pickle could hold.
-    names = ids if ids.dtype.kind in "iuU" else np.array([_text(value) for value in ids.tolist()], dtype=np.str_)
-    with whole_file(target) as temporary, temporary.open("wb") as stream:
-        if target.suffix.lower() == ".npy":
+    suffix = embeddings_path(path).suffix.lower()
+    if suffix == ".npz":
+        # Without objects, which only pickle could hold.
+        names = ids if ids.dtype.kind in "iuU" else np.array([_text(value) for value in ids.tolist()], dtype=np.str_)
+        write_npz({"ids": names, "embeddings": embeddings}, path)
+    elif suffix == ".npy":
+        with whole_file(path) as temporary, temporary.open("wb") as stream:
             np.save(stream, embeddings, allow_pickle=False)
-        else:
-            np.savez(stream, ids=names, embeddings=embeddings)
+    else:
+        write_rows({"id": ids, **{f"e{column}": embeddings[:, column] for column in range(embeddings.shape[1])}}, path)
+
+
+def write_npz(arrays: Mapping[str, npt.NDArray[Any]], path: str | Path) -> None:
+    """Arrays of numbers or text, by name."""
+    with whole_file(writable(path)) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **arrays)
 
 
 def write_json(value: Any, path: str | Path) -> None:
