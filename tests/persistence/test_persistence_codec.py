@@ -149,7 +149,6 @@ def my_view(data: Any, generator: Any) -> Any:
         (MyKNN, f"{__name__}:MyKNN"),
         (torch.nn.Flatten(), "torch.nn.modules.flatten:Flatten"),
         (functools.partial(my_view, None), "functools:partial"),
-        (scorers.Outlier(IsolationForest()), "unalike.scorers.adapter:Outlier"),
     ],
 )
 def test_parts_of_the_users_come_back_as_names(mine: Any, name: str) -> None:
@@ -187,7 +186,7 @@ def test_state_may_not_be_left_out() -> None:
         "builtins:eval",
         "subprocess:Popen",
         "unalike.scorers.neighbors:KNN",
-        "scorers.Outlier",
+        "scorers.described",
         "scorers.build",
         "views.as_view",
         "persistence.Unavailable",

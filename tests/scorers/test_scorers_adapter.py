@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 from pyod.models import knn as pyod_knn
 from pyod.models.pca import PCA
 from sklearn import ensemble
+from sklearn.base import clone
 from sklearn.covariance import EllipticEnvelope
 from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
@@ -15,6 +19,7 @@ from sklearn.svm import OneClassSVM
 
 from unalike.errors import CannotLoad, InvalidInput, InvalidParameter
 from unalike.scorers import Outlier
+from unalike.scorers.adapter import described
 
 SKLEARN = [
     ensemble.IsolationForest(n_estimators=5, random_state=0),
@@ -102,9 +107,46 @@ def test_a_classifier_fails_in_its_own_words(rows: np.ndarray) -> None:
         Outlier(LogisticRegression()).fit(rows)
 
 
-def test_is_not_saved(rows: np.ndarray) -> None:
+@pytest.mark.parametrize("detector", [pyod_knn.KNN(), ensemble.IsolationForest(n_estimators=5), OnlyDecisions()])
+def test_is_restored_by_fitting_a_detector_like_it_on_the_same_rows(detector: Any, rows: np.ndarray) -> None:
+    """The forest draws from the global numbers, so that only the seed can bring the same one back."""
+    scorer = Outlier(detector, seed=3).fit(rows)
+    state = scorer.state()
+    assert state.keys() == {"rows", "detector", "reference_scores"}
+    np.random.seed(7)
+    again = Outlier(clone(detector, safe=False), seed=3)
+    again.restore(
+        json.loads(json.dumps({**state, "rows": 0, "reference_scores": 0}))
+        | {"rows": state["rows"].copy(), "reference_scores": state["reference_scores"].copy()}
+    )
+    np.testing.assert_array_equal(again.score(rows[::-1]), scorer.score(rows[::-1]))
+    np.testing.assert_array_equal(again.reference_scores_, scorer.reference_scores_)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (pyod_knn.KNN(n_neighbors=3), r"with, pyod.KNN\(n_neighbors=5\); got pyod.KNN\(n_neighbors=3\)"),
+        (PCA(), r"with, pyod.KNN\(\); got pyod.PCA\(\)"),
+    ],
+)
+def test_another_detector_is_refused(other: Any, told: str, rows: np.ndarray) -> None:
+    state = Outlier(pyod_knn.KNN()).fit(rows, reference=rows[:5]).state()
+    with pytest.raises(CannotLoad, match=told):
+        Outlier(other).restore(state)
+
+
+def test_what_only_another_version_of_a_library_has_is_no_difference(rows: np.ndarray) -> None:
     scorer = Outlier(pyod_knn.KNN()).fit(rows, reference=rows[:5])
-    with pytest.raises(InvalidParameter, match=r"Outlier\(KNN\) cannot be saved"):
-        scorer.state()
-    with pytest.raises(CannotLoad, match=r"Outlier\(KNN\) is not stored"):
-        scorer.restore({})
+    state = scorer.state()
+    del state["detector"]["parameters"]["p"]
+    state["detector"]["parameters"]["gone"] = "1"
+    again = Outlier(pyod_knn.KNN())
+    again.restore(state)
+    np.testing.assert_array_equal(again.score(rows), scorer.score(rows))
+
+
+def test_addresses_in_memory_do_not_describe_a_detector() -> None:
+    first, second = (described(LocalOutlierFactor(novelty=True, metric=lambda a, b: 0.0)) for _ in range(2))
+    assert first == second
+    assert "0x" not in first["parameters"]["metric"]

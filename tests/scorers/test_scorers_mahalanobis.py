@@ -28,3 +28,10 @@ def test_a_constant_column_does_not_break_it() -> None:
     scores = Mahalanobis().fit(rows).score(rows)
     assert np.isfinite(scores).all()
     assert np.ptp(scores) > 0
+
+
+def test_rows_far_beyond_have_finite_distances_in_order() -> None:
+    rows = np.random.default_rng(0).normal(size=(50, 3))
+    scores = Mahalanobis().fit(rows).score(10.0 ** np.array([[2], [10], [100], [300]]) * np.ones((1, 3)))
+    assert np.isfinite(scores).all()
+    assert (np.diff(scores) > 0).all()

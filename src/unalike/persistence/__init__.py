@@ -5,8 +5,9 @@ arrays, `parity` proves a loaded model, `saving` and `loading` put them together
 torch, so that `inspect` answers at once.
 
 What a model holds: settings and schema (column names, categories) as JSON, the encoders' weights, trained and
-untrained, and what scorers, fusion and threshold have learned. It holds no raw samples, but mind that the bank
-of a nearest-neighbour scorer holds embeddings, and that those of an encoder that only rescales
+untrained, and what scorers, fusion and threshold have learned. It holds no raw samples, but mind that nearest
+neighbours, kernel density, one-class SVM and wrapped outlier detectors keep embeddings, and that those of an encoder
+that only rescales
 (`encoders.Raw`, `encoders.RawTable`) *are* the rescaled training samples; ``RawTable(scaling="quantile")`` also
 keeps up to 1,000 quantiles of each column.
 """

@@ -29,6 +29,7 @@ _MORE_TYPES = {
     "Split": "unalike.data:Split",
     "Training": "unalike.types:Training",
     "scorers.Fusion": "unalike.scorers.fusion:Fusion",
+    "scorers.Outlier": "unalike.scorers.adapter:Outlier",
     "views.Compose": "unalike.views.compose:Compose",
     "views.PerBatch": "unalike.views.compose:PerBatch",
     "views.PerSample": "unalike.views.compose:PerSample",
@@ -71,6 +72,10 @@ class Unavailable:
 
     def score(self, embeddings: Any) -> NoReturn:
         """As `types.Scorer`; raises."""
+        self._refuse()
+
+    def score_samples(self, embeddings: Any) -> NoReturn:
+        """As an outlier detector's; raises."""
         self._refuse()
 
     def _refuse(self) -> NoReturn:

@@ -19,6 +19,7 @@ from unalike.encoders.build import build_encoder
 from unalike.errors import CannotLoad, InvalidParameter, MissingExtra
 from unalike.persistence import archive, parity
 from unalike.persistence.codec import Unpacker, unavailable
+from unalike.scorers.adapter import Outlier
 from unalike.types import Branch, Schema
 
 _PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
@@ -46,8 +47,9 @@ def load(
         A file or directory that `save` wrote.
     encoder, scorer : object or mapping of str to object, optional
         Parts of yours that the model names but cannot hold: an encoder (module or settings, of the shape that
-        was saved) takes its weights from the file, a scorer its state. One for all branches that need one, or
-        by name of branch. They are copied.
+        was saved) takes its weights from the file, a scorer its state; an outlier detector of PyOD's or
+        scikit-learn's, with the settings that it had, is fitted again on the embeddings in the file. One for all
+        branches that need one, or by name of branch. They are copied.
     modality, threshold : object, optional
         Likewise.
     device : str, optional
@@ -182,14 +184,14 @@ class _Loader:
             return part
         self.needed.add(place)
         given = self.given.part(place)
-        return part if given is None else given
+        return part if given is None else _in_place_of(part, given)
 
     def _required(self, part: Any, place: Place) -> Any:
         name = unavailable(part)
         if name is None:
             return part
         self.needed.add(place)
-        return self.given.required(place, name)
+        return _in_place_of(part, self.given.required(place, name))
 
     def _part(self, packed: Mapping[str, Any], place: Place) -> Any:
         part = self._required(self.unpacker.value(packed["settings"]), place)
@@ -215,6 +217,13 @@ class _Loader:
         # Copies of their own: kernels may choose their path, and so the last bit, by how memory is aligned.
         own = {name: values for name, values in self.weights.items() if name.startswith(f"{place}/")}
         return {name.removeprefix(f"{place}/"): values.clone() for name, values in own.items()}
+
+
+def _in_place_of(part: Any, given: Any) -> Any:
+    """What the user gave; an outlier detector in the wrapper that it was saved in."""
+    if not isinstance(part, Outlier):
+        return given
+    return replace(part, detector=given.detector if isinstance(given, Outlier) else given)
 
 
 def _frozen(encoder: nn.Module) -> nn.Module:

@@ -12,16 +12,22 @@ from unalike import lookup
 if TYPE_CHECKING:
     from unalike.scorers.adapter import Outlier
     from unalike.scorers.boundary import IsolationForest
+    from unalike.scorers.density import KernelDensity
     from unalike.scorers.fusion import Fusion
     from unalike.scorers.mahalanobis import Mahalanobis
+    from unalike.scorers.mixture import GaussianMixture
     from unalike.scorers.neighbors import KNN
     from unalike.scorers.parametric import Centroid
+    from unalike.scorers.svm import OneClassSVM
 
 SCORERS = {
     "knn": "unalike.scorers.neighbors:KNN",
     "centroid": "unalike.scorers.parametric:Centroid",
     "mahalanobis": "unalike.scorers.mahalanobis:Mahalanobis",
+    "gaussian-mixture": "unalike.scorers.mixture:GaussianMixture",
+    "kernel-density": "unalike.scorers.density:KernelDensity",
     "isolation-forest": "unalike.scorers.boundary:IsolationForest",
+    "one-class-svm": "unalike.scorers.svm:OneClassSVM",
 }
 """Names that ``scorer=`` takes. What cannot be made from a name alone is only exported."""
 
@@ -31,7 +37,18 @@ _EXPORTED = {
     "fusion": "unalike.scorers.fusion:Fusion",
 }
 
-__all__ = ["KNN", "SCORERS", "Centroid", "Fusion", "IsolationForest", "Mahalanobis", "Outlier"]
+__all__ = [
+    "KNN",
+    "SCORERS",
+    "Centroid",
+    "Fusion",
+    "GaussianMixture",
+    "IsolationForest",
+    "KernelDensity",
+    "Mahalanobis",
+    "OneClassSVM",
+    "Outlier",
+]
 
 
 def __getattr__(name: str) -> Any:

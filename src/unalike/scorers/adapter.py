@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import clone
@@ -13,6 +14,8 @@ from unalike.scorers.arrays import checked, require_fitted
 from unalike.scorers.reference import reference_scores
 from unalike.seeding import derive, isolated
 from unalike.types import FloatArray, IntArray
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 @dataclass
@@ -38,9 +41,18 @@ class Outlier:
     Raises
     ------
     InvalidParameter
-        When `detector` has not this shape, and by `state`: a detector of the user's has no safe file format.
+        When `detector` has not this shape.
     InvalidInput
         When it gives anything but one finite score per row.
+    CannotLoad
+        By `restore`, when `detector` is not of the class or has not the parameters of the one that was saved.
+
+    Notes
+    -----
+    Other libraries' detectors have no file format that is safe to load. So the state is the ``(m, d)`` rows that the
+    detector was fitted on, and what it is in words; `restore` fits a clone of `detector`, which the user gives anew,
+    on the same rows under the same seed. A detector that draws neither from the global random numbers nor by a seed of
+    its own will then score otherwise, which `unalike.load` notices.
     """
 
     detector: Any
@@ -55,18 +67,15 @@ class Outlier:
 
     def fit(self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None) -> Self:
         """Fit a clone of the detector on the ``(m, d)`` normal `embeddings` (see `unalike.types.Scorer`)."""
-        rows = checked(embeddings)
-        self.detector_ = clone(self.detector, safe=False)
-        with isolated(derive(self.seed, "outlier")):
-            self.detector_.fit(_double(rows))
-        self._width = rows.shape[1]
+        rows = checked(embeddings).copy()
+        self._learn(rows)
         self.reference_scores_: FloatArray = reference_scores(self, rows, reference, groups)
         return self
 
     def score(self, embeddings: FloatArray) -> FloatArray:
         """``(n,)`` float64 scores of ``(n, d)`` embeddings, in the detector's units, higher = more anomalous."""
         require_fitted(self, "detector_")
-        rows = checked(embeddings, width=self._width, empty=True)
+        rows = checked(embeddings, width=self._rows.shape[1], empty=True)
         if len(rows) == 0:
             return np.zeros(0)
         scores = np.asarray(self._raw(_double(rows)), dtype=np.float64)
@@ -84,16 +93,53 @@ class Outlier:
             return -self.detector_.score_samples(rows)
         return -self.detector_.decision_function(rows)
 
-    def state(self) -> NoReturn:
-        raise InvalidParameter(
-            f"The scorer Outlier({type(self.detector).__name__}) cannot be saved: a detector of another library has "
-            "no file format that is safe to load. Use a scorer of unalike's for a model that is to be saved."
-        )
+    def state(self) -> dict[str, Any]:
+        require_fitted(self, "detector_")
+        return {
+            "rows": self._rows,
+            "detector": described(self.detector),
+            "reference_scores": self.reference_scores_,
+        }
 
-    def restore(self, state: dict[str, Any]) -> NoReturn:
-        raise CannotLoad(
-            f"Outlier({type(self.detector).__name__}) is not stored in model files. Use a scorer of unalike's."
-        )
+    def restore(self, state: dict[str, Any]) -> None:
+        _check_alike(described(self.detector), state["detector"])
+        self._learn(checked(state["rows"], name="rows"))
+        self.reference_scores_ = np.asarray(state["reference_scores"], dtype=np.float64)
+
+    def _learn(self, rows: FloatArray) -> None:
+        self.detector_ = clone(self.detector, safe=False)
+        with isolated(derive(self.seed, "outlier")):
+            self.detector_.fit(_double(rows))
+        self._rows = rows
+
+
+def described(detector: Any) -> dict[str, Any]:
+    """Class and parameters of a detector in words, by which a file tells whether it is given the same one again."""
+    cls = type(detector)
+    # Libraries move their modules about, so only the package counts.
+    name = f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}"
+    parameters = detector.get_params(deep=True) if hasattr(detector, "get_params") else {}
+    return {"class": name, "parameters": {key: _ADDRESS.sub("", repr(value)) for key, value in parameters.items()}}
+
+
+def _check_alike(found: dict[str, Any], stored: dict[str, Any]) -> None:
+    """Same class, and no parameter differs; one that only another version of the library has is no difference."""
+    common = found["parameters"].keys() & stored["parameters"].keys()
+    differing = sorted(name for name in common if found["parameters"][name] != stored["parameters"][name])
+    if found["class"] != stored["class"]:
+        differing = []
+    elif not differing:
+        return
+    wanted, got = (_told(each, differing) for each in (stored, found))
+    raise CannotLoad(
+        f"`scorer` must be the detector that the model was fitted with, {wanted}; got {got}. Give load() one of the "
+        "same class with the same settings."
+    )
+
+
+def _told(description: dict[str, Any], names: list[str]) -> str:
+    parameters = (f"{name}={description['parameters'][name]}" for name in names)
+    return f"{description['class']}({', '.join(parameters)})"
 
 
 def _double(rows: FloatArray) -> FloatArray:

@@ -9,6 +9,8 @@ import numpy as np
 from unalike.errors import InvalidInput, InvalidParameter, NotFitted
 from unalike.types import FloatArray
 
+_FARTHEST = 1e120
+
 
 def checked(values: Any, *, name: str = "embeddings", width: int | None = None, empty: bool = False) -> FloatArray:
     """`values` as a finite, C-contiguous ``(n, d)`` matrix.
@@ -74,6 +76,18 @@ def unit_rows(rows: FloatArray) -> FloatArray:
     norm = np.sqrt((rows * rows).sum(axis=-1, keepdims=True))
     rows /= np.where(norm > 0.0, norm, 1.0)
     return np.concatenate([rows, (norm == 0.0).astype(np.float64)], axis=-1)
+
+
+def whitened(centred: FloatArray, whitening: FloatArray) -> FloatArray:
+    """``(n, d)`` rows times a ``(d, e)`` matrix or the ``(d,)`` diagonal of one; each row as if it came alone.
+
+    Values beyond 1e120 count as 1e120, so that squares stay finite.
+    """
+    centred = np.clip(centred, -_FARTHEST, _FARTHEST)
+    if whitening.ndim == 1:
+        return np.asarray(np.clip(centred * whitening, -_FARTHEST, _FARTHEST))
+    # Not a BLAS product: its last bits depend on how many rows come together, and a score must not.
+    return np.asarray(np.clip(np.einsum("nd,de->ne", centred, whitening), -_FARTHEST, _FARTHEST))
 
 
 def require_fitted(scorer: object, attribute: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from unalike.scorers.arrays import checked, require_fitted
+from unalike.scorers.arrays import checked, require_fitted, whitened
 from unalike.scorers.reference import reference_scores
 from unalike.types import FloatArray, IntArray
 
@@ -49,9 +49,7 @@ class Mahalanobis:
         """``(n,)`` float64 distances of ``(n, d)`` embeddings; at least 0."""
         require_fitted(self, "whitening_")
         rows = checked(embeddings, width=len(self.mean_), empty=True)
-        centred = rows.astype(np.float64) - self.mean_
-        # Not a BLAS product: its last bits depend on how many rows come together, and a score must not.
-        white = np.einsum("nd,de->ne", centred, self.whitening_)  # (n, d)
+        white = whitened(rows.astype(np.float64) - self.mean_, self.whitening_)  # (n, d)
         return np.asarray(np.sqrt((white**2).sum(axis=1)))
 
     def state(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from unalike.data import group_codes
+from unalike.data import evenly, group_codes
 from unalike.errors import InvalidParameter
 from unalike.scorers.arrays import checked
 from unalike.seeding import numpy_generator
@@ -25,6 +25,12 @@ def reference_scores(
     if reference is not None:
         return np.asarray(scorer.score(checked(reference, name="reference")))
     return cross_fit_scores(scorer, embeddings, groups)
+
+
+def at_most(rows: FloatArray, groups: IntArray | None, most: int) -> tuple[FloatArray, IntArray | None]:
+    """At most so many evenly spaced `rows` ``(m, d)`` and, as ``(m,)`` codes, their groups."""
+    kept = evenly(len(rows), most)
+    return rows[kept], None if groups is None else group_codes(groups.tolist(), len(rows))[kept]
 
 
 def cross_fit_scores(scorer: Any, embeddings: FloatArray, groups: IntArray | None = None, folds: int = 5) -> FloatArray:
