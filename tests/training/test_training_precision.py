@@ -96,11 +96,15 @@ def test_losses_are_paid_in_full_precision(name: str) -> None:
     assert float(rounded) == pytest.approx(float(exact), rel=0.02)
 
 
+@pytest.fixture(scope="module")
+def usual(breast_cancer: OneClass) -> Detector:
+    return Detector("table", training={"steps": 20}, threshold=RATE).fit(breast_cancer.train)
+
+
 @pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
-def test_tables_fit_in_other_precisions(precision: str, breast_cancer: OneClass) -> None:
+def test_tables_fit_in_other_precisions(precision: str, usual: Detector, breast_cancer: OneClass) -> None:
     training = {"precision": precision, "steps": 20}
     detector = Detector("table", training=training, threshold=RATE).fit(breast_cancer.train)
-    usual = Detector("table", training={"steps": 20}, threshold=RATE).fit(breast_cancer.train)
     # Judged in double precision either way (`Table.exact`); only what training learned differs.
     for name, history in detector.history_.items():
         assert history[-1]["loss"] == pytest.approx(usual.history_[name][-1]["loss"], abs=0.02), name
