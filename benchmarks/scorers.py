@@ -130,8 +130,13 @@ def judge(folder: Path | None, name: str, seed: int, methods: Sequence[str]) -> 
     return rows
 
 
-def embeddings(modality: str, seed: int, training: Any, train: Any, test: Any) -> dict[str, tuple[Any, Any]]:
-    """Per kind the embeddings of `train` and `test`; the network learns from all of `training`."""
+def embeddings(
+    modality: str, seed: int, training: Any, train: Any, test: Any, *, settings: Any = None
+) -> dict[str, tuple[Any, Any]]:
+    """Per kind the embeddings of `train` and `test`; the network learns from all of `training`.
+
+    `settings` override those of its training, as in `Detector`.
+    """
     import torch
 
     from unalike import Detector
@@ -143,7 +148,9 @@ def embeddings(modality: str, seed: int, training: Any, train: Any, test: Any) -
     by_name = {branch.name: branch for branch in schema.fit(schema.check(training)).branches()}
     raw, contrast = by_name[_RAW_BRANCHES[modality]], by_name["contrast"]
     branches = tuple(replace(branch, scorer="centroid") for branch in (raw, contrast))
-    detector = Detector(modality, branches=branches, calibration_fraction=0.0, random_state=seed).fit(training)
+    detector = Detector(
+        modality, branches=branches, training=settings, calibration_fraction=0.0, random_state=seed
+    ).fit(training)
     fitted = dict(zip(("raw", "trained"), detector.branches_, strict=True))
     untrained = fitted["trained"].untrained
     if untrained is None:
