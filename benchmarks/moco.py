@@ -83,7 +83,7 @@ def settings(method: str) -> tuple[Any, Any]:
             Training(epochs=EPOCHS, batch_size=SMALL, learning_rate=1e-4),
         ),
         "moco-small": (
-            MoCo(queue=1024),
+            MoCo(),
             Training(epochs=EPOCHS, batch_size=SMALL, learning_rate=1e-4),
         ),
     }[method]

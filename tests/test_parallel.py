@@ -51,7 +51,7 @@ def negated(data):
 
 OBJECTIVES = {
     "csi": CSI(shifts=(negated,)),
-    "moco": MoCo(queue=64),
+    "moco": MoCo(queue=64, symmetric=True),
     "supcon": SupCon(attract_normals=True),
     "nt-xent": lambda encoder: Bare(encoder, nt_xent),
     "info-nce": lambda encoder: Bare(encoder, info_nce),

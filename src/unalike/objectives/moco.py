@@ -35,7 +35,8 @@ class MoCo:
     temperature : float
         Of `unalike.objectives.losses.info_nce`, above 0.
     symmetric : bool
-        Let each view be the query once, as in Chen, Xie and He, ICCV 2021. It costs twice as much per sample.
+        Let each view be the query once, as in Chen, Xie and He, ICCV 2021. It costs twice as much per sample, and
+        was no better where it was measured (docs/objectives.md).
     head_layers, head_width, head_hidden
         As in `SimCLR`.
 
@@ -50,17 +51,17 @@ class MoCo:
     2020; Chen, Fan, Girshick and He, "Improved baselines with momentum contrastive learning", arXiv:2003.04297.
     """
 
-    queue: int = 4096
+    queue: int = 1024
     momentum: float = 0.99
     temperature: float = 0.2
-    symmetric: bool = True
+    symmetric: bool = False
     head_layers: int = 2
     head_width: int = 128
     head_hidden: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.queue, bool) or not isinstance(self.queue, int) or self.queue < 1:
-            raise InvalidParameter(f"`queue` must be a whole number of 1 or more; got {self.queue!r}. Try 4096.")
+            raise InvalidParameter(f"`queue` must be a whole number of 1 or more; got {self.queue!r}. Try 1024.")
         if not (isinstance(self.momentum, (int, float)) and 0.0 <= self.momentum < 1.0):
             raise InvalidParameter(f"`momentum` must be at least 0 and below 1; got {self.momentum!r}. Try 0.99.")
         check_temperature(self.temperature)
