@@ -82,7 +82,7 @@ def table() -> Detector:
 
 def table_all() -> Detector:
     training = Training(
-        epochs=60, batch_size=32, accumulate=4, patience=20, precision="bf16-mixed", gradient_clip=1.0,
+        epochs=30, batch_size=32, accumulate=4, patience=10, precision="bf16-mixed", gradient_clip=1.0,
         optimizer="adamw", checkpoint_every=0.05,
     )  # fmt: skip
     return Detector("table", training=training)

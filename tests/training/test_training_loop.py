@@ -130,9 +130,10 @@ def test_training_that_moved_nothing_fails_loudly() -> None:
         fit(Deaf(make().encoder), Training(epochs=1))
 
 
-def test_a_loss_that_is_not_finite_fails_loudly() -> None:
+@pytest.mark.parametrize("gradient_clip", [None, 1.0])
+def test_a_loss_that_is_not_finite_fails_loudly(gradient_clip: float | None) -> None:
     with pytest.raises(TrainingFailed, match="finite"):
-        fit(Broken(make().encoder), Training(epochs=1))
+        fit(Broken(make().encoder), Training(epochs=1, gradient_clip=gradient_clip))
 
 
 def test_a_collapse_warns_loudly() -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from unalike.data import evenly
 from unalike.errors import TrainingFailed
@@ -104,7 +103,7 @@ def train(
 
 
 class _Loop:
-    """The running state of training: module, optimiser, schedule, and the sums since the last record."""
+    """The running state of training: module, optimiser, and the sums since the last record."""
 
     def __init__(
         self, objective: nn.Module, rows: TrainingRows, view: View, settings: Training, seed: int, device: torch.device
@@ -115,13 +114,13 @@ class _Loop:
         self.fabric = fabric_on(device, settings.precision)
         optimizer = build_optimizer(objective, settings)
         self.module, self.optimizer = self.fabric.setup(Step(objective, view, settings.precision, device), optimizer)
-        self.schedule = LambdaLR(optimizer, self.plan.rate)
         self.early_stop: EarlyStop | None = None
         if settings.patience is not None:
             self.early_stop = EarlyStop(held_out, settings.batch_size, settings.patience, seed)
         self.probe = Probe(rows, view, seed)
         self.epoch, self.position, self.step = 1, 0, 0
         self.finished = False
+        self._set_rate()
         self._restart()
         self.history: History = []
 
@@ -157,13 +156,16 @@ class _Loop:
             self.fabric.backward(loss)
             self.losses += loss.detach().double()
         if self.settings.gradient_clip is not None:
-            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.settings.gradient_clip)
+            # To ask each time whether the norm is finite would wait for the device; `_mean_loss` asks.
+            self.fabric.clip_gradients(
+                self.module, self.optimizer, max_norm=self.settings.gradient_clip, error_if_nonfinite=False
+            )
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.schedule.step()
         if hasattr(self.objective, "after_step"):
             self.objective.after_step()  # type: ignore[operator]
         self.step += 1
+        self._set_rate()
         self.steps += 1
         self.seen += in_all
 
@@ -203,7 +205,6 @@ class _Loop:
         return {
             **common,
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "early_stop": None if self.early_stop is None else self.early_stop.state(),
             "at": [self.epoch, self.position, self.step],
@@ -216,16 +217,26 @@ class _Loop:
         load_module(self.objective, state["module"])
         if not self.finished:
             self.optimizer.load_state_dict(state["optimizer"])
-            self.schedule.load_state_dict(state["schedule"])
             self.fabric.strategy.precision.load_state_dict(state["precision"])
             if self.early_stop is not None:
                 self.early_stop.restore(state["early_stop"], self.fabric.device)
             self.epoch, self.position, self.step = state["at"]
+            self._set_rate()
             losses, steps, seen, seconds = state["sums"]
             self.losses, self.steps, self.seen = losses.to(self.fabric.device), int(steps), int(seen)
             self.started = time.perf_counter() - seconds
         # Last: what is above may draw.
         restore_generators(state["generators"])
+
+    @property
+    def _rate(self) -> float:
+        """The learning rate of the next step."""
+        return self.settings.learning_rate * self.plan.rate(self.step)
+
+    def _set_rate(self) -> None:
+        # Not by torch's schedulers: they warn where the loss scaling of half precision skips a step.
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate
 
     @property
     def _dtype(self) -> torch.dtype | None:
@@ -253,7 +264,7 @@ class _Loop:
             "epoch": float(epoch),
             "step": float(self.step),
             "loss": loss,
-            "learning_rate": float(self.schedule.get_last_lr()[0]),
+            "learning_rate": self._rate,
             **self._signs(),
             "rows_per_second": self.seen / seconds if self.seen else math.nan,
             **({} if self.early_stop is None else self.early_stop.columns()),
