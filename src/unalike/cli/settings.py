@@ -33,8 +33,8 @@ def merged(config: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
         ``encoder``, ``objective``, ``scorer``: names; the rest are keywords as they are.
     """
     for name, known in _PARTS.items():
-        if options.get(name) is not None and options[name] not in known:
-            raise InvalidParameter(f"`--{name}` must be one of {sorted(known)}; got {options[name]!r}.")
+        if options.get(name) is not None:
+            _check_name(f"--{name}", known, options[name])
     settings = {} if config is None else read_settings(config)
     return {**settings, **{name: value for name, value in options.items() if value is not None}}
 
@@ -52,6 +52,7 @@ def modality(name: str | None, settings: Mapping[str, Any], ignore: Sequence[str
         raise InvalidParameter(f"`-m` must say the kind of data, one of {sorted(MODALITIES)}; got none. Give -m.")
     kind: Any = configured if name is None or name == getattr(configured, "name", None) else name
     if isinstance(kind, str):
+        _check_name("-m", MODALITIES, kind)
         kind = named("-m", MODALITIES, kind)()
     if kind.name == "table":
         return replace(kind, ignore=(*kind.ignore, *ignore), id=kind.id if id_column is None else id_column)
@@ -95,13 +96,19 @@ def threshold(configured: Any, name: str | None, rate: float | None, *, by_entit
     kind = configured
     if name is not None:
         kind = name
-        if named("--threshold", thresholds.THRESHOLDS, name) is thresholds.Fixed:
+        _check_name("--threshold", thresholds.THRESHOLDS, name)
+        if name == "fixed":
             raise InvalidParameter("`--threshold` fixed needs its value. Give a file by --config with [threshold].")
     if rate is not None:
         kind = _with_rate(kind, rate)
     if by_entity and not getattr(_made(kind), "takes_entities", False):
         return thresholds.PerEntity(each=kind)
     return kind
+
+
+def _check_name(option: str, known: Mapping[str, str], name: str) -> None:
+    if name not in known:
+        raise InvalidParameter(f"`{option}` must be one of {sorted(known)}; got {name!r}.")
 
 
 def _with_rate(kind: Any, rate: float) -> Any:

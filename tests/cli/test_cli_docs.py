@@ -18,7 +18,7 @@ from unalike.modalities.image import Image
 from unalike.modalities.table import Table
 from unalike.thresholds import Conformal
 
-PAGE = (Path(__file__).parents[1] / "docs" / "command-line.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^\$ unalike (.*)$", PAGE, flags=re.MULTILINE)
 (SETTINGS,) = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
 

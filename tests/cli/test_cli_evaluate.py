@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.cli.parts import run
+
+from unalike import __version__, load
+from unalike.evaluation import evaluate
+
+# ---- evaluate and inspect ----------------------------------------------------------------------------------------
+
+
+def _labels_of_images(place, folder):
+    names = ["good/00.png", "defect/00.png", "good/01.png", str(place / "test" / "defect" / "03.png")]
+    pd.DataFrame({"path": names, "label": [0, 1, 0, 1]}).to_csv(folder / "labels.csv", index=False)
+    return [place / "test" / name for name in names], [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("kind", ["column", "npz", "file", "folders", "named folders", "listed images"])
+def test_evaluate_gives_the_figures_of_the_loaded_model_and_of_its_floors(place, tmp_path, kind):
+    pd.DataFrame({"bad": np.repeat([0, 1], [30, 10])}).to_parquet(tmp_path / "labels.parquet")
+    listed, listed_labels = _labels_of_images(place, tmp_path)
+    folders = [*sorted((place / "test" / "good").iterdir()), *sorted((place / "test" / "defect").iterdir())]
+    table, halves, images = place / "test.csv", np.repeat([0, 1], [30, 10]), place / "image.unalike"
+    model, data, options, X, labels = {
+        "column": (place / "table.unalike", table, ["--labels", "bad"], table, halves),
+        "npz": (place / "npz.unalike", place / "test.npz", ["--labels", "y"], place / "test.npz", halves),
+        "file": (place / "table.unalike", table, ["--labels", tmp_path / "labels.parquet"], table, halves),
+        "folders": (images, place / "test", ["--normal", "good"], folders, np.repeat([0, 1], [12, 6])),
+        "named folders": (
+            images,
+            place / "test",
+            ["--normal", "good", "--anomaly", "defect"],
+            folders,
+            np.repeat([0, 1], [12, 6]),
+        ),
+        "listed images": (images, place / "test", ["--labels", tmp_path / "labels.csv"], listed, listed_labels),
+    }[kind]
+    assert run("evaluate", data, "-m", model, *options, "-o", tmp_path / "figures.json") == 0
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    detector = load(model)
+    decisions = detector.detect(X)
+    expected = evaluate(decisions.scores, labels, is_anomaly=decisions.is_anomaly, false_alarm_rate=0.1)
+    assert figures["default"] == pytest.approx(expected.to_dict())
+    assert figures["default"]["realised_rate"] == decisions.is_anomaly[np.asarray(labels) == 0].mean()
+    found = figures["trained"] | figures["floors"]
+    scores = detector.branch_scores(X)
+    assert set(found) == set(scores)
+    for name, values in scores.items():
+        assert found[name] == pytest.approx(evaluate(values, labels, false_alarm_rate=0.1).to_dict())
+    trained = [branch.settings.name for branch in detector.branches_ if branch.history]
+    assert sorted(figures["trained"]) == sorted(trained)
+
+
+def test_evaluate_says_when_training_did_not_help(place, capsys):
+    """Trained and untrained networks both find every anomaly of this set."""
+    assert run("evaluate", place / "test.npz", "-m", place / "npz.unalike", "--labels", "y") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "30 normal samples, 10 anomalies" in out
+    for name in load(place / "npz.unalike").history_:
+        sentence = (
+            f"{name}: AUROC 1.000 is NOT above its floor, 1.000 by {name} (untrained): training did not help here."
+        )
+        assert sentence in out
+        assert f"floor: {name} (untrained)" in out
+    assert "default (all fused): AUROC 1.000 is NOT above its floor" in out
+    assert "1.000-1.000" in out
+
+
+def test_labels_can_be_words(place, tmp_path):
+    frame = pd.read_csv(place / "test.csv")
+    frame["bad"] = frame["bad"].map({0: "fine", 1: "broken"})
+    frame.to_csv(tmp_path / "words.csv", index=False)
+    model = ["-m", place / "table.unalike"]
+    figures = []
+    for number, options in enumerate([["--normal", "fine"], ["--anomaly", "broken"], []]):
+        data = place / "test.csv" if number == 2 else tmp_path / "words.csv"
+        output = tmp_path / f"{number}.json"
+        assert run("evaluate", data, *model, "--labels", "bad", *options, "-o", output) == 0
+        figures.append(json.loads(output.read_text())["default"])
+    assert figures[0] == figures[1] == figures[2]
+
+
+def test_inspect_tells_what_the_model_says_of_itself(place, capsys):
+    assert run("inspect", place / "image.unalike") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    history = load(place / "image.unalike").history_["contrast"]
+    assert "image detector for samples of shape (1, 8, 8)" in out
+    assert "trained on 48 samples, calibrated on 12" in out
+    assert "branch contrast" in out
+    assert "branch pixels, 0 weights, counts 1 in the fusion" in out
+    assert "steps=3" in out
+    assert f"{history[1]['loss']:.4f} in the first epoch, {history[-1]['loss']:.4f} in the last" in out
+    assert f"unalike {__version__}, python" in out
