@@ -14,6 +14,7 @@ import numpy as np
 
 from unalike.data import evenly, group_codes
 from unalike.scorers.arrays import checked, require_choice, require_count, require_fitted
+from unalike.scorers.reference import at_most
 from unalike.scorers.search import Search, Skip
 from unalike.types import FloatArray, IntArray
 
@@ -80,12 +81,12 @@ class KNN:
     def fit(self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None) -> Self:
         """Keep the ``(m, d)`` normal `embeddings` and score the reference (see `unalike.types.Scorer`)."""
         rows = checked(embeddings)
-        kept = evenly(len(rows), self.most_rows or len(rows))
-        self._keep(rows[kept])
+        rows, groups = at_most(rows, groups, self.most_rows or len(rows))
+        self._keep(rows)
         if reference is not None:
             self.reference_scores_: FloatArray = self.score(checked(reference, name="reference"))
         else:
-            self.reference_scores_ = self._leave_one_out(None if groups is None else groups[kept])
+            self.reference_scores_ = self._leave_one_out(groups)
         return self
 
     def robust(self) -> Self:
