@@ -27,6 +27,10 @@ def fit(
     anomalies: Annotated[
         Path | None, typer.Option(help="A few labelled anomalies, of the same kind as DATA, to learn from.")
     ] = None,
+    expected_anomalies: Annotated[
+        float | None,
+        typer.Option(help="Largest share of DATA that may be anomalies, such as 0.05, when nobody could clean it."),
+    ] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Column to leave out; may be repeated.")] = None,
     id_column: Annotated[str | None, typer.Option("--id", help="Column that names the rows in the results.")] = None,
     encoder: Annotated[
@@ -56,6 +60,7 @@ def fit(
 
     check_target(output)
     options = {"encoder": encoder, "objective": objective, "scorer": scorer, "random_state": seed, "device": device}
+    options["expected_anomalies"] = expected_anomalies
     keywords = settings.merged(config, options)
     X = inputs.read_data(data, key)
     beside = inputs.beside(X, data, groups=groups, entities=entities)

@@ -102,10 +102,20 @@ def show_fit(console: Console, detector: Detector, path: Path) -> None:
     """What was learned from how much, and where it is."""
     split = detector.split_
     console.print(f"trained on {len(split.train)} samples, held out {len(split.calibration)} to set the threshold")
+    if detector.expected_anomalies > 0:
+        console.print(_set_aside(detector), soft_wrap=True)
     for name, history in detector.history_.items():
         console.print(f"loss of {name}: {_ends(history)}")
     console.print(_rate(detector))
     console.print(f"model written to {path}", soft_wrap=True)
+
+
+def _set_aside(detector: Detector) -> str:
+    """How many suspected anomalies were left out, and the first of them, counted as in the data from 0."""
+    rows = [str(row) for row in detector.set_aside_[:_MOST_SHOWN]]
+    more = ["…"] if len(detector.set_aside_) > _MOST_SHOWN else []
+    where = f": samples {', '.join([*rows, *more])} (counted from 0)" if rows else ""
+    return f"set aside {len(detector.set_aside_)} suspected anomalies{where}"
 
 
 def show_calibration(console: Console, detector: Detector, path: Path) -> None:
