@@ -215,7 +215,8 @@ def table(rows: Sequence[Row], metric: str, mark: Callable[[str], str]) -> list[
 
     The last columns count the data sets on which the trained embedding is better than the raw and the untrained one.
     """
-    scorers = list(dict.fromkeys(row.method.partition("/")[0] for row in rows))
+    found = dict.fromkeys(row.method.partition("/")[0] for row in rows)
+    scorers = sorted(found, key=[*MAKERS, *found].index)
     header, columns = ["scorer"], [scorers]
     for title, members in groups(rows).items():
         mine = [row for row in rows if row.data in members]
