@@ -59,8 +59,14 @@ def fit(
     from unalike.persistence.containers import check_target
 
     check_target(output)
-    options = {"encoder": encoder, "objective": objective, "scorer": scorer, "random_state": seed, "device": device}
-    options["expected_anomalies"] = expected_anomalies
+    options = {
+        "encoder": encoder,
+        "objective": objective,
+        "scorer": scorer,
+        "expected_anomalies": expected_anomalies,
+        "random_state": seed,
+        "device": device,
+    }
     keywords = settings.merged(config, options)
     X = inputs.read_data(data, key)
     beside = inputs.beside(X, data, groups=groups, entities=entities)
