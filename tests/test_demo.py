@@ -110,3 +110,21 @@ def test_the_table_on_disk_gives_the_same_scores_again(ran):
     assert f"unalike evaluate {folder / 'breast-cancer-test.csv'}" in printed
     decisions = load(summary["breast-cancer"]["model"]).detect(folder / "breast-cancer-test.csv")
     np.testing.assert_array_equal(decisions.scores, pl.read_csv(folder / "breast-cancer.csv")["score"].to_numpy())
+
+
+def test_the_samples_on_disk_are_those_of_the_demo(ran):
+    folder, _, _ = ran
+    digits, cancer = demo.digits(), demo.breast_cancer()
+    for case, rows in ((case, demo.parted(case.labels, seed=3)) for case in (digits, cancer)):
+        for name, positions in (("train", rows.train), ("test", rows.test)):
+            if case.modality == "image":
+                arrays = np.load(folder / f"{case.name}-{name}.npz")
+                found, labels = arrays["X"], arrays["odd"] if name == "test" else np.zeros(len(positions))
+                expected = case.X[positions]
+            else:
+                frame = pl.read_csv(folder / f"{case.name}-{name}.csv")
+                labels = frame["malignant"].to_numpy() if name == "test" else np.zeros(len(positions))
+                found = frame.select(case.X.column_names).to_numpy()
+                expected = case.X.take(positions).to_pandas().to_numpy()
+            np.testing.assert_array_equal(found, expected)
+            assert labels.tolist() == case.labels[positions].tolist()
