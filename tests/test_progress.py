@@ -13,16 +13,18 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """What rich asks whether it may draw."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", "80")
 
 
 @pytest.mark.usefixtures("terminal")
-def test_the_bar_shows_branch_steps_loss_and_signs_of_collapse(capsys: pytest.CaptureFixture[str]) -> None:
-    with show(True, ["contrast", "later"]) as on_epoch:
+def test_the_bar_shows_branch_epoch_loss_and_signs_of_collapse_in_80_columns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with show(True, ["contrast-views", "later"]) as on_epoch:
         assert on_epoch is not None
-        on_epoch("contrast", 10, ROW)
+        on_epoch("contrast-views", 10, ROW)
     printed = capsys.readouterr()
-    for text in ("contrast", "step 3/10", "epoch 4", "loss 1.2345", "rank 7.2", "spread 0.500", "waits", "━"):
+    for text in ("contrast-views", "epoch 4", "loss 1.234", "rank 7.2", "spread 0.50", "waits", "━"):
         assert text in printed.err
     assert printed.out == ""
 
@@ -33,7 +35,7 @@ def test_without_a_terminal_there_is_one_line_per_row(capsys: pytest.CaptureFixt
         for step in (3, 10):
             on_epoch("contrast", 10, {**ROW, "step": step})
     printed = capsys.readouterr()
-    ends = "loss 1.2345  rank 7.2  spread 0.500"
+    ends = "loss 1.234  rank 7.2  spread 0.50"
     assert printed.err.splitlines() == [
         f"contrast: epoch 4, step 3 of 10, {ends}",
         f"contrast: epoch 4, step 10 of 10, {ends}",

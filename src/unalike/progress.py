@@ -17,7 +17,9 @@ OnEpoch = Callable[[str, int, dict[str, float]], None]
 
 T = TypeVar("T")
 
-_ENDS = "loss {loss:.4f}  rank {rank:.1f}  spread {spread:.3f}"
+_SIGNS = "loss {loss:.3f}  rank {rank:.1f}  spread {spread:.2f}"
+_BAR = 10
+"""Cells of a bar: all fits into the 80 columns of a usual terminal."""
 
 
 @contextmanager
@@ -50,7 +52,7 @@ def show(progress: bool, names: Sequence[str]) -> Iterator[OnEpoch | None]:
         tasks = {name: bars.add_task(name, total=None, told="waits") for name in names}
 
         def on_epoch(name: str, steps: int, row: dict[str, float]) -> None:
-            told = f"step {row['step']:.0f}/{steps}  epoch {row['epoch']:.0f}  {_signs(row)}"
+            told = f"epoch {row['epoch']:.0f}  {_signs(row)}"
             bars.update(tasks[name], total=steps, completed=row["step"], told=told)
 
         yield on_epoch
@@ -104,7 +106,7 @@ def _bars(console: Console, *, transient: bool = False) -> Progress:
 
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=_BAR),
         TimeRemainingColumn(),
         TextColumn("{task.fields[told]}", markup=False),
     )
@@ -113,4 +115,4 @@ def _bars(console: Console, *, transient: bool = False) -> Progress:
 
 def _signs(row: dict[str, float]) -> str:
     """The loss, and the signs of collapse."""
-    return _ENDS.format(loss=row.get("loss", math.nan), rank=row["effective_rank"], spread=row["spread"])
+    return _SIGNS.format(loss=row.get("loss", math.nan), rank=row["effective_rank"], spread=row["spread"])

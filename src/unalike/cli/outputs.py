@@ -139,7 +139,7 @@ def show_decisions(console: Console, decisions: Decisions, written: Path | None)
         _show_highest(console, decisions)
     else:
         console.print(f"decisions written to {written}", soft_wrap=True)
-    console.print(summary(decisions))
+    console.print(summary(decisions), soft_wrap=True)
 
 
 def _show_highest(console: Console, decisions: Decisions) -> None:
