@@ -138,8 +138,9 @@ def write_embeddings(ids: npt.NDArray[Any], embeddings: npt.NDArray[Any], path: 
 
 def write_npz(arrays: Mapping[str, npt.NDArray[Any]], path: str | Path) -> None:
     """Arrays of numbers or text, by name."""
+    named: dict[str, Any] = dict(arrays)
     with whole_file(writable(path)) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **arrays)
+        np.savez(stream, **named)
 
 
 def write_json(value: Any, path: str | Path) -> None:
