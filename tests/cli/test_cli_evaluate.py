@@ -95,3 +95,24 @@ def test_inspect_tells_what_the_model_says_of_itself(place, capsys):
     assert "steps=3" in out
     assert f"{history[1]['loss']:.4f} in the first epoch, {history[-1]['loss']:.4f} in the last" in out
     assert f"unalike {__version__}, python" in out
+
+
+def test_evaluate_judges_each_entity_by_its_own_threshold(place, tmp_path):
+    folder, model = place / "test", tmp_path / "model.unalike"
+    images = [*sorted((folder / "good").iterdir()), *sorted((folder / "defect").iterdir())]
+    cameras = [number % 2 for number in range(len(images))]
+    pd.DataFrame({"path": [str(path) for path in images], "camera": cameras}).to_csv(
+        tmp_path / "cameras.csv", index=False
+    )
+    train = sorted((place / "train").iterdir())
+    pd.DataFrame({"path": [str(path) for path in train], "camera": np.arange(len(train)) % 2}).to_csv(
+        tmp_path / "train.csv", index=False
+    )
+    by_camera = ["--entities", tmp_path / "train.csv", "--false-alarm-rate", 0.1]
+    assert run("calibrate", place / "train", "-m", place / "image.unalike", "-o", model, *by_camera) == 0
+    options = ["-m", model, "--normal", "good", "--entities", tmp_path / "cameras.csv"]
+    assert run("evaluate", folder, "-o", tmp_path / "figures.json", *options) == 0
+    figures = json.loads((tmp_path / "figures.json").read_text())["default"]
+    decisions = load(model).detect(images, entities=cameras)
+    assert figures["realised_rate"] == decisions.is_anomaly[:12].mean()
+    assert load(model).threshold_.counts_ == {0: 30, 1: 30}

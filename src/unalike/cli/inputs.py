@@ -54,7 +54,7 @@ def read_values(data: Collection, path: Path, source: str, option: str) -> Value
     Parameters
     ----------
     data : collection
-        What `read_data` made of `path`.
+        What `read_data` made of `path`, or a list of images.
     path : Path
         What the user named as data.
     source : str
@@ -74,8 +74,9 @@ def read_values(data: Collection, path: Path, source: str, option: str) -> Value
         values = reading.read_npz(path, source).reshape(-1)
     elif not Path(source).is_file():
         raise InvalidInput(f"`{option}` must be a file or {_choices(data, path)}; got {source!r}.")
-    elif isinstance(data, Path):
-        return _values_of_images(data, *_path_column(Path(source), option))
+    elif isinstance(data, (Path, list)):
+        images = data if isinstance(data, list) else reading.image_paths(data)
+        return _values_of_images(images, path, *_path_column(Path(source), option))
     else:
         values = _values(_only_column(reading.read_table(source), source, option), option)
     if len(values) != count(data):
@@ -239,13 +240,12 @@ def _image_in(folder: Path, name: str) -> Path:
     return folder / name if (folder / name).is_file() else reading.existing(name)
 
 
-def _values_of_images(folder: Path, names: list[str], values: Values) -> Values:
+def _values_of_images(images: Sequence[Path], folder: Path, names: list[str], values: Values) -> Values:
     position = {_image_in(folder, name).resolve(): number for number, name in enumerate(names)}
-    paths = reading.image_paths(folder)
-    lacking = [str(path) for path in paths if path.resolve() not in position]
+    lacking = [str(path) for path in images if path.resolve() not in position]
     if lacking:
         raise InvalidInput(f"Every image must have a value; got none for {lacking[:3]} ({len(lacking)} images).")
-    return values[[position[path.resolve()] for path in paths]]
+    return values[[position[path.resolve()] for path in images]]
 
 
 def _some(values: Values) -> list[Any]:

@@ -98,6 +98,7 @@ def evaluate(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the figures as JSON.")] = None,
     key: Key = None,
     false_alarm_rate: Rate = None,
+    entities: Entities = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -111,8 +112,9 @@ def evaluate(
     if output is not None:
         writing.writable(output)
     X, flags = inputs.read_labelled(data, labels, key=key, normal=normal or [], anomaly=anomaly or [])
+    beside = inputs.beside(X, data, entities=entities)
     detector = _loaded(model, device, quiet)
-    decisions = detector.detect(X, false_alarm_rate=false_alarm_rate)
+    decisions = detector.detect(X, false_alarm_rate=false_alarm_rate, **beside)
     comparison = outputs.compare(decisions, detector.branch_scores(X), flags)
     if not quiet:
         outputs.show_comparison(outputs.plain_console(), comparison)
