@@ -50,7 +50,7 @@ def test_without_labels_it_is_simclr(attract):
 
 def test_an_anomaly_counts_as_often_as_its_weight_says():
     rows = batch([0, 0, 0, 0, 0, 1])
-    objective = built(SupCon(temperature=0.3, anomaly_weight=3.0))
+    objective = built(SupCon(temperature=0.3, anomaly_weight=3.0, attract_normals=False))
     z = projections(objective, rows)
     first, second = z.double().chunk(2)
     # Weight 3 is three copies of the anomaly among the negatives of the normal rows.
@@ -72,7 +72,7 @@ def test_an_anomaly_counts_as_often_as_its_weight_says():
 
 def test_with_weight_one_and_different_samples_labels_change_nothing():
     rows = batch([0, 1, 0, 0, 1, 0])
-    objective = built(SupCon(anomaly_weight=1.0))
+    objective = built(SupCon(anomaly_weight=1.0, attract_normals=False))
     z = projections(objective, rows)
     assert objective.loss(z, rows).item() == pytest.approx(nt_xent(*z.chunk(2), 0.2).item(), rel=1e-6)
 
@@ -85,8 +85,8 @@ def test_attracted_normals_are_one_class_and_anomalies_stay_apart():
     assert objective.loss(z, rows).item() == pytest.approx(sup_con(z, classes, 0.2).item(), rel=1e-6)
 
 
-def test_attraction_collapses_the_normal_class_and_the_default_does_not():
-    def rank(attract):
+def test_attraction_draws_the_normal_class_together():
+    def likeness(attract):
         rows = batch([0, 0, 0, 0, 0, 1])
         objective = built(SupCon(attract_normals=attract))
         optimizer = torch.optim.Adam(objective.parameters(), lr=0.02)
@@ -97,8 +97,8 @@ def test_attraction_collapses_the_normal_class_and_the_default_does_not():
         unit = nn.functional.normalize(objective.head(objective.encoder(rows.data[:5])), dim=1)
         return (unit @ unit.T).mean().item()
 
-    assert rank(True) > 0.9
-    assert rank(False) < 0.5
+    assert likeness(True) > 0.9
+    assert likeness(False) < 0.5
 
 
 @pytest.mark.parametrize(

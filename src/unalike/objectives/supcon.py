@@ -19,8 +19,8 @@ from unalike.types import Batch, View
 class SupCon:
     """Settings of supervised contrast, adapted to one class and few labelled anomalies.
 
-    The views of one sample are positives of each other; anomalies are negatives of every normal sample. Without
-    labelled anomalies this is SimCLR.
+    All normal samples attract each other, and the views of one anomaly do; anomalies are negatives of every normal
+    sample. Without labelled anomalies this is SimCLR.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ class SupCon:
         lost among the normal negatives.
     attract_normals : bool
         Make all normal samples positives of each other in batches that hold anomalies, as the original does with a
-        class. That draws the normal class together to a point, in which the differences between normal samples,
-        and with them those of an unknown kind of anomaly, are lost; it suits labelled anomalies that are like those
-        to come.
+        class. That draws the normal class together; trained for long it may lose what tells normal samples, and
+        with them unknown kinds of anomaly, apart. False: only views of one sample attract each other. The default
+        was the better one where it was measured, for kinds of anomaly without a label too (docs/objectives.md).
     head_layers, head_width, head_hidden
         As in `SimCLR`.
 
@@ -49,7 +49,7 @@ class SupCon:
 
     temperature: float = 0.2
     anomaly_weight: float = 4.0
-    attract_normals: bool = False
+    attract_normals: bool = True
     head_layers: int = 2
     head_width: int = 128
     head_hidden: int | None = None
@@ -106,6 +106,7 @@ class SupConObjective(nn.Module):
         normal = batch.label == 0  # (n,)
         group = batch.index
         if settings.attract_normals:
-            group = group.masked_fill(normal, -1)  # no sample has this index
+            # No sample has index -1. Without an anomaly nothing would hold the normal samples apart.
+            group = group.masked_fill(normal & (~normal).any(), -1)
         weights = torch.ones(len(group), device=z.device).masked_fill(~normal, settings.anomaly_weight)
         return sup_con(z, group.repeat(2), settings.temperature, weights.repeat(2))
