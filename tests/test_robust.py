@@ -12,7 +12,14 @@ from sklearn.neighbors import NearestNeighbors
 from conftest import OneClass
 from unalike import Branch, Detector, Training, load, save, scorers, thresholds
 from unalike.errors import InvalidInput, InvalidParameter
-from unalike.robust import _censored_pareto, leave_one_out, most_suspect, robust_branches, unexplained
+from unalike.robust import (
+    _censored_pareto,
+    leave_one_out,
+    most_suspect,
+    robust_branches,
+    unexplained,
+    unexplained_by_any,
+)
 
 RNG = np.random.default_rng
 QUICK = Training(steps=8, batch_size=64)
@@ -77,6 +84,38 @@ def test_what_the_bulk_does_not_explain_is_found_and_clean_scores_are_kept() -> 
 @pytest.mark.parametrize("scores", [np.zeros(0), np.ones(500), np.r_[np.zeros(39), 100.0][:39]])
 def test_scores_that_say_nothing_are_all_kept(scores: np.ndarray) -> None:
     assert not unexplained(scores, 0.1).any()
+
+
+def test_ties_leave_nothing_to_fit_a_law_to() -> None:
+    scores = np.zeros(40)
+    scores[36:] = [5, 6, 7, 8]
+    assert not unexplained(scores, 0.1).any()
+
+
+def test_one_kind_of_score_is_enough_to_stand_out() -> None:
+    plain, telling = RNG(0).gamma(4.0, size=400), RNG(1).gamma(4.0, size=400)
+    telling[:15] = 60.0
+    assert np.flatnonzero(unexplained_by_any([plain, telling], plain, 0.1)).tolist() == list(range(15))
+    fused = np.arange(400.0)
+    assert np.flatnonzero(unexplained_by_any([plain, telling], fused, 0.02)).tolist() == list(range(7, 15))
+    assert not unexplained_by_any([plain, telling], plain, 0.0).any()
+
+
+@pytest.mark.parametrize("reference_fraction", [0.0, 0.2])
+def test_fused_scores_do_not_hide_anomalies_among_the_held_out(reference_fraction: float) -> None:
+    X = RNG(0).normal(size=(600, 6))
+    X[:30] += 4.0
+    is_anomaly = np.arange(600) < 30
+    detector = Detector(
+        "table", expected_anomalies=0.1, reference_fraction=reference_fraction, training=QUICK, random_state=1
+    ).fit(X)
+    assert is_anomaly[detector.set_aside_].sum() >= 28
+    assert not is_anomaly[detector.split_.calibration].any()
+    assert is_anomaly[detector.split_.reference].sum() <= 1
+    new = np.concatenate([RNG(1).normal(size=(500, 6)), RNG(2).normal(4.0, 1.0, size=(100, 6))])
+    found = detector.detect(new, false_alarm_rate=0.05).is_anomaly
+    assert found[500:].mean() > 0.9
+    assert found[:500].mean() < 0.15
 
 
 def test_robust_scorers_replace_those_that_have_one() -> None:
@@ -183,5 +222,5 @@ def test_labelled_anomalies_train_but_are_in_no_bank(breast_cancer: OneClass) ->
 def test_unusable_anomalies_are_refused(breast_cancer: OneClass) -> None:
     with pytest.raises(InvalidParameter, match="`anomalies` must have a branch that trains"):
         Detector("table", objective="frozen").fit(breast_cancer.train, anomalies=breast_cancer.test[:3])
-    with pytest.raises(InvalidInput, match="features"):
+    with pytest.raises(InvalidInput, match="`anomalies` must be of the same kind"):
         Detector("table", training=QUICK).fit(breast_cancer.train, anomalies=np.zeros((3, 2)))

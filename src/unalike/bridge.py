@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
 
 from unalike.errors import NotCalibrated, NotFitted
+from unalike.thresholds.deciding import decide
 from unalike.types import FloatArray, IntArray, Threshold
 
 
@@ -32,9 +33,9 @@ class ScikitLearnBridge(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> IntArray:
-        """``(n,)``: -1 for an anomaly, +1 for a normal sample."""
-        threshold = self._need_threshold()
-        return np.where(threshold.is_anomaly(self.anomaly_scores(X)), -1, 1)
+        """``(n,)``: -1 for an anomaly, +1 for a normal sample; without entities, the pooled threshold decides."""
+        threshold, scores = self._need_threshold(), self.anomaly_scores(X)
+        return np.where(decide(threshold, scores, np.arange(len(scores))).is_anomaly, -1, 1)
 
     @property
     def offset_(self) -> float:

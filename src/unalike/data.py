@@ -109,15 +109,15 @@ def evenly(n: int, at_most: int) -> IntArray:
     return np.unique(np.linspace(0, n - 1, min(n, at_most)).round().astype(np.int64))
 
 
-def group_codes(groups: Sequence[Any], n: int) -> IntArray:
-    """``(n,)`` int64: one code per distinct group.
+def group_codes(groups: Sequence[Any], n: int, name: str = "groups") -> IntArray:
+    """``(n,)`` int64: the rank of each value among the distinct ones; `name` stands in errors.
 
     Raises
     ------
     InvalidInput
         When `groups` has another length than `n`, a missing value, or values that cannot be compared.
     """
-    return _codes(groups, n, "groups")
+    return _codes(groups, n, name)
 
 
 def _check_shares(reference: float, calibration: float) -> None:

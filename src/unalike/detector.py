@@ -30,7 +30,7 @@ from unalike.errors import InvalidParameter, NotCalibrated, TrainingWarning
 from unalike.fitting import Samples, fit_branches, labelled_anomalies, without_suspects
 from unalike.lookup import named
 from unalike.progress import watched
-from unalike.robust import check_share, robust_branches, unexplained
+from unalike.robust import check_share, robust_branches, unexplained_by_any, untaught
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import derive, isolated, resolve_device, root_seed
 from unalike.thresholds import Conformal, build_threshold
@@ -68,7 +68,8 @@ class Detector(ScikitLearnBridge):
         Largest share of `X` that may be anomalies, from 0 to 0.3, when nobody could clean it. That share of the
         training samples, those that look least normal, is set aside before training; neighbours vote; and
         calibration samples are set aside where the law of the others does not explain their scores, at most that
-        share of them, by which the false-alarm rate can at most rise. 0: all of `X` counts as normal.
+        share of them, by which the false-alarm rate can at most rise. 0: all of `X` counts as normal. `calibrate`
+        takes its samples as they come.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"``…
     random_state : int, None or numpy generator
@@ -230,14 +231,15 @@ class Detector(ScikitLearnBridge):
             self.n_features_in_ = len(self.modality_.columns_)
         self._warn_if_constant()
         if len(parts.calibration):
-            scores = self._scores(take(X, parts.calibration))
-            kept = ~unexplained(scores, share)
+            by_branch, scores = self._scored(take(X, parts.calibration))
+            kept = ~unexplained_by_any(untaught(by_branch, self.branches_, self.fusion_), scores, share)
             parts = replace(parts, calibration=parts.calibration[kept])
             held_out = None if names is None else [names[row] for row in parts.calibration]
             self._calibrate(threshold, scores[kept], held_out)
         self.split_ = parts
         self.set_aside_ = np.setdiff1d(
-            np.concatenate([held.train, held.calibration]), np.concatenate([parts.train, parts.calibration])
+            np.concatenate([held.train, held.reference, held.calibration]),
+            np.concatenate([parts.train, parts.reference, parts.calibration]),
         )
 
     def calibrate(
@@ -358,10 +360,15 @@ class Detector(ScikitLearnBridge):
         self.calibration_entities_ = entities
 
     def _scores(self, X: Collection) -> FloatArray:
+        return self._scored(X)[1]
+
+    def _scored(self, X: Collection) -> tuple[dict[str, FloatArray], FloatArray]:
+        """``(n,)`` by each branch in the units of its scorer, and fused."""
         load, n, join = self._parts(X)
         judges = {branch.settings.name: branch.judge for branch in self.branches_}
         with watched(self.progress, "scoring", n, load) as load:
-            return join(self.fusion_.score(score_parts(judges, load, n, resolve_device(self.device))))
+            scores = score_parts(judges, load, n, resolve_device(self.device))
+        return {name: join(of_parts) for name, of_parts in scores.items()}, join(self.fusion_.score(scores))
 
     def _parts(self, X: Collection) -> tuple[Callable[[IntArray], Any], int, Callable[[FloatArray], FloatArray]]:
         parts, owner = self.modality_.cut(X)

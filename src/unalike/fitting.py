@@ -38,7 +38,8 @@ class Samples:
     @staticmethod
     def of(X: Collection, groups: Sequence[Any] | None, time: Sequence[Any] | None) -> Samples:
         """Samples whose `groups` and `time` are as the user gave them."""
-        codes = [None if values is None else group_codes(values, count(X)) for values in (groups, time)]
+        given = {"groups": groups, "time": time}
+        codes = [None if values is None else group_codes(values, count(X), name) for name, values in given.items()]
         return Samples(X, *codes)
 
     def split(self, reference: float, calibration: float, seed: int) -> Split:
@@ -81,7 +82,7 @@ def without_suspects(
     seed: int,
     device: torch.device,
 ) -> Split:
-    """The split without that share of the training samples that looks least normal (`unalike.robust`).
+    """The split without that share of the training and reference samples that looks least normal (`robust`).
 
     Parameters
     ----------
@@ -100,11 +101,16 @@ def without_suspects(
     device : torch.device
         Where to embed.
     """
-    train = take(samples.X, parts.train)
-    owner = modality.cut(train)[1]
-    scores = floor_scores(modality, branches, samples.parts(modality, parts.train), seed=seed, device=device)
-    suspect = most_suspect(modality.join(scores, owner, count(train)), share)
-    return replace(parts, train=parts.train[~suspect])
+    rows = np.concatenate([parts.train, parts.reference])
+    owner = modality.cut(take(samples.X, rows))[1]
+    of_parts = floor_scores(modality, branches, samples.parts(modality, rows), seed=seed, device=device)
+    scores = modality.join(of_parts, owner, len(rows))
+    train, reference = np.split(scores, [len(parts.train)])
+    return replace(
+        parts,
+        train=parts.train[~most_suspect(train, share)],
+        reference=parts.reference[~most_suspect(reference, share)],
+    )
 
 
 def labelled_anomalies(X: Any, modality: Modality, branches: Sequence[Branch]) -> Parts | None:
@@ -124,7 +130,10 @@ def labelled_anomalies(X: Any, modality: Modality, branches: Sequence[Branch]) -
             f"`anomalies` must have a branch that trains to learn from them; got {[b.name for b in branches]}, all "
             "frozen. Leave anomalies= out, or give an objective."
         )
-    checked = modality.check(X)
+    try:
+        checked = modality.check(X)
+    except InvalidInput as error:
+        raise InvalidInput(f"`anomalies` must be of the same kind as the training data. {error}") from error
     return Samples(checked, None, None).parts(modality, np.arange(count(checked)))
 
 

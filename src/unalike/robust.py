@@ -1,27 +1,28 @@
 """Training data that is only *mostly* normal: which samples to set aside, and scorers that bear the rest.
 
 Nothing here sees a label. Training samples are ranked by the distance to many neighbours in the raw input: a few
-anomalies that lie together cannot vouch for each other, as they can for the nearest neighbour. Calibration scores
-are set aside only where the law of their bulk does not explain them, because every one that is set aside wrongly
-raises the false-alarm rate.
+anomalies that lie together cannot vouch for each other, as they can for the nearest neighbour. Calibration samples
+are then far from what is left. They are set aside only where the law of the bulk of their scores does not explain
+them, because every one that is set aside wrongly raises the false-alarm rate.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from unalike.branch import Parts
+from unalike.branch import FittedBranch, Parts
 from unalike.data import evenly
 from unalike.embeddings import embed
 from unalike.encoders.build import build_encoder
 from unalike.errors import InvalidParameter
 from unalike.scorers.build import build_scorer
+from unalike.scorers.fusion import Fusion
 from unalike.scorers.search import Search, Skip
 from unalike.seeding import derive
 from unalike.types import BoolArray, Branch, FloatArray, IntArray, Modality
@@ -138,7 +139,8 @@ def unexplained(scores: FloatArray, share: float) -> BoolArray:
     n = len(scores)
     rejected = np.zeros(n, dtype=np.bool_)
     low, high = np.quantile(scores, _BULK) if n else (0.0, 0.0)
-    if share == 0.0 or n < _LEAST_SCORES or high <= low:
+    # With many ties no score may lie between the two.
+    if share == 0.0 or n < _LEAST_SCORES or not ((scores > low) & (scores <= high)).any():
         return rejected
     from scipy.stats import genpareto
 
@@ -155,6 +157,37 @@ def unexplained(scores: FloatArray, share: float) -> BoolArray:
     if len(passed):
         rejected[order[: min(int(passed[-1]) + 1, most)]] = True
     return rejected
+
+
+def unexplained_by_any(several: Sequence[FloatArray], fused: FloatArray, share: float) -> BoolArray:
+    """Samples that stand out in one kind of score at least.
+
+    Parameters
+    ----------
+    several : sequence of ndarray
+        ``(n,)`` each, in the units of their scorers: tail scores, being logarithms, would hide a gap.
+    fused : ndarray
+        ``(n,)``; when more than `share` of the samples stand out, those that score highest here are named.
+    share : float
+        In ``[0, 1]``.
+
+    Returns
+    -------
+    ndarray
+        ``(n,)`` bool, at most `share` of them.
+    """
+    if share == 0.0:
+        return np.zeros(len(fused), dtype=np.bool_)
+    found = np.any([unexplained(scores, 1.0) for scores in several], axis=0)
+    return np.asarray(found & most_suspect(np.where(found, fused, -np.inf), share))
+
+
+def untaught(by_branch: Mapping[str, FloatArray], branches: Sequence[FittedBranch], fusion: Fusion) -> list[FloatArray]:
+    """The scores of the branches that count and did not train, or of all that count when all trained."""
+    weights = fusion.weights or {}
+    counting = [branch for branch in branches if weights.get(branch.settings.name, 1.0) > 0.0]
+    frozen = [branch for branch in counting if not branch.history]
+    return [by_branch[branch.settings.name] for branch in frozen or counting]
 
 
 def _censored_pareto(excesses: FloatArray, limit: float) -> tuple[float, float]:

@@ -139,7 +139,8 @@ def test_a_kind_without_a_rate_cannot_change_it() -> None:
     ("entities", "message"),
     [
         (["a"], "one per sample; got 1 for 2"),
-        ("ab", "one per sample; got 0 for 2"),
+        ("ab", "a list or column of names; got str"),
+        (5, "a list or column of names; got int"),
         (["a", None], "strings or whole numbers; got None"),
         ([1.5, 2.0], "strings or whole numbers; got 1.5"),
         ([True, False], "strings or whole numbers; got True"),

@@ -103,7 +103,17 @@ def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise InvalidParameter(f"`{name}` must be one of {list(choices)}; got {value!r}.")
 
 
-def require_count(name: str, value: object) -> None:
+def require_count(name: str, value: object, wanted: str = "an integer of at least 1") -> None:
     """Raise `InvalidParameter` when `value` is no integer of at least 1."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
-        raise InvalidParameter(f"`{name}` must be an integer of at least 1; got {value!r}.")
+        raise InvalidParameter(f"`{name}` must be {wanted}; got {value!r}.")
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is a number, and no bool."""
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
+def is_share(value: object) -> bool:
+    """Whether `value` is a floating-point number above 0 and below 1."""
+    return isinstance(value, (float, np.floating)) and 0.0 < float(value) < 1.0

@@ -10,7 +10,7 @@ import numpy as np
 
 from unalike.data import evenly, group_codes
 from unalike.errors import InvalidParameter
-from unalike.scorers.arrays import checked, require_count, require_fitted
+from unalike.scorers.arrays import checked, is_number, require_count, require_fitted
 from unalike.scorers.kernel import log_kernel_sums, log_sum_exp, spread, squared_distances
 from unalike.types import FloatArray, IntArray
 
@@ -70,8 +70,7 @@ class KernelDensity:
 
     def __post_init__(self) -> None:
         require_count("most_rows", self.most_rows)
-        number = isinstance(self.bandwidth, (int, float, np.number)) and not isinstance(self.bandwidth, bool)
-        usable = 0.0 < float(self.bandwidth) < math.inf if number else self.bandwidth in _RULES
+        usable = 0.0 < float(self.bandwidth) < math.inf if is_number(self.bandwidth) else self.bandwidth in _RULES
         if not usable:
             raise InvalidParameter(
                 f"`bandwidth` must be one of {list(_RULES)} or a finite number above 0; got {self.bandwidth!r}."

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from unalike.errors import InvalidParameter
-from unalike.scorers.arrays import checked, require_choice, require_count, require_fitted, whitened
+from unalike.scorers.arrays import checked, is_number, require_choice, require_count, require_fitted, whitened
 from unalike.scorers.kernel import in_fixed_order, log_sum_exp, spread
 from unalike.scorers.reference import at_most, cross_fit_scores
 from unalike.types import FloatArray, IntArray
@@ -84,7 +84,8 @@ class GaussianMixture:
             require_count("n_components", self.n_components)
         require_choice("covariance", self.covariance, ("auto", "full", "tied", "diag"))
         require_count("most_rows", self.most_rows)
-        if self.regularization is not None and not 0.0 < self.regularization < math.inf:
+        given = self.regularization is not None
+        if given and not (is_number(self.regularization) and 0.0 < float(self.regularization or 0.0) < math.inf):
             raise InvalidParameter(f"`regularization` must be a finite number above 0; got {self.regularization!r}.")
         if not isinstance(self.seed, (int, np.integer)) or not 0 <= self.seed < 2**32:
             raise InvalidParameter(f"`seed` must be an integer from 0 to 2**32 - 1; got {self.seed!r}.")

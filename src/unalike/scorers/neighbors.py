@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from unalike.data import evenly, group_codes
-from unalike.scorers.arrays import checked, require_choice, require_count, require_fitted
+from unalike.scorers.arrays import checked, is_share, require_choice, require_count, require_fitted
 from unalike.scorers.reference import at_most
 from unalike.scorers.search import Search, Skip
 from unalike.types import FloatArray, IntArray
@@ -39,7 +39,7 @@ class KNN:
     distance : {"kth", "mean"}
         To the k-th neighbour, or the mean over the k.
     most_rows : int, optional
-        The bank keeps at most so many evenly spaced rows; None: all.
+        `fit` keeps at most so many evenly spaced rows; None: all.
     chunk_mb : int
         Working memory of a search in MiB. Between searches a bank of up to 16 times as much (1 GiB by default) is
         also kept in a prepared form in single precision. It never changes a score.
@@ -70,8 +70,8 @@ class KNN:
     chunk_mb: int = 64
 
     def __post_init__(self) -> None:
-        if not isinstance(self.k, float) or not 0.0 < self.k < 1.0:
-            require_count("k", self.k)
+        if not is_share(self.k):
+            require_count("k", self.k, "an integer of at least 1, or a share of the bank above 0 and below 1")
         if self.most_rows is not None:
             require_count("most_rows", self.most_rows)
         require_choice("metric", self.metric, ("euclidean", "cosine"))
@@ -91,7 +91,7 @@ class KNN:
 
     def robust(self) -> Self:
         """The same settings for rows with anomalies among them: one row alone cannot make its like look normal."""
-        return replace(self) if isinstance(self.k, float) else replace(self, k=max(self.k, _ROBUST_K))
+        return replace(self) if is_share(self.k) else replace(self, k=max(self.k, _ROBUST_K))
 
     def score(self, embeddings: FloatArray) -> FloatArray:
         """``(n,)`` float64 distances of ``(n, d)`` embeddings; at least 0."""
@@ -140,7 +140,7 @@ class KNN:
         self._search = Search(bank, metric=self.metric, chunk_mb=self.chunk_mb)
 
     def _neighbours(self) -> int:
-        return max(round(self.k * len(self.bank_)), _LEAST_K) if isinstance(self.k, float) else self.k
+        return max(round(self.k * len(self.bank_)), _LEAST_K) if is_share(self.k) else int(self.k)
 
     def _leave_one_out(self, groups: IntArray | None) -> FloatArray:
         m = len(self.bank_)

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from unalike.errors import InvalidParameter
-from unalike.scorers.arrays import checked, require_count, require_fitted
+from unalike.scorers.arrays import checked, is_number, require_count, require_fitted
 from unalike.scorers.kernel import in_fixed_order, log_kernel_sums, spread
 from unalike.scorers.reference import at_most, reference_scores
 from unalike.types import FloatArray, IntArray
@@ -66,9 +66,10 @@ class OneClassSVM:
 
     def __post_init__(self) -> None:
         require_count("most_rows", self.most_rows)
-        if not _is_number(self.nu) or not 0.0 < self.nu < 1.0:
+        if not is_number(self.nu) or not 0.0 < self.nu < 1.0:
             raise InvalidParameter(f"`nu` must be a number above 0 and below 1; got {self.nu!r}.")
-        if self.gamma != "scale" and not (_is_number(self.gamma) and 0.0 < float(self.gamma) < math.inf):
+        named = isinstance(self.gamma, str) and self.gamma == "scale"
+        if not named and not (is_number(self.gamma) and 0.0 < float(self.gamma) < math.inf):
             raise InvalidParameter(f"`gamma` must be 'scale' or a finite number above 0; got {self.gamma!r}.")
 
     def fit(self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None) -> Self:
@@ -116,7 +117,3 @@ class OneClassSVM:
         if self.gamma != "scale":
             return float(self.gamma)
         return float(1.0 / (rows.shape[1] * (spread(rows) or 1.0) ** 2))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)

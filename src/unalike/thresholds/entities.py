@@ -211,7 +211,12 @@ def entity_names(entities: Any, n: int) -> list[Entity]:
     InvalidInput
         When there are not `n`, or one is neither.
     """
-    names = list(entities) if not isinstance(entities, (str, bytes)) else []
+    single = isinstance(entities, (str, bytes)) or not hasattr(entities, "__iter__")
+    if single or hasattr(entities, "columns"):
+        raise InvalidInput(
+            f"`entities` must be a list or column of names; got {type(entities).__name__}. Give one for each sample."
+        )
+    names = list(entities)
     if len(names) != n:
         raise InvalidInput(f"`entities` must be one per sample; got {len(names)} for {n} samples.")
     return [_entity(name) for name in names]
