@@ -102,3 +102,12 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(place, monkeypatch):
     assert run("views", place / "rows.npz", "-m", "table", "-o", place / "page.html") == 2
     assert sorted(place.iterdir()) == before
     assert (place / "page.html").read_text() == "old"
+
+
+def test_few_samples_are_shown_and_nothing_is_measured(place, capsys):
+    np.savez(place / "few.npz", X=np.random.default_rng(0).normal(size=(39, 3)))
+    page = place / "page.html"
+    assert run("views", place / "few.npz", "-m", "table", "-o", page) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == ["nothing is measured: 39 samples are fewer than 40", f"page written to {page}"]
+    assert "too few to measure anything" in page.read_text(encoding="utf-8")

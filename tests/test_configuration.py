@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sklearn.ensemble import IsolationForest as SkForest
 
@@ -203,3 +204,28 @@ def test_a_file_that_is_missing_or_not_toml(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidInput, match="must be a TOML file"):
         read_settings(tmp_path / "settings.toml")
+
+
+def test_numbers_of_numpy_are_written_plainly(tmp_path: Path) -> None:
+    settings = {
+        "calibration_fraction": np.float64(0.3),
+        "random_state": np.int64(4),
+        "scorer": KNN(k=np.int64(3)),
+        "training": {"learning_rate": np.float32(0.5), "epochs": np.int64(2)},
+        "branches": [Branch(name="main", encoder=MLP(hidden=(8,)), weight=np.float64(2.0))],
+    }
+    text = settings_as_toml(settings)
+    assert "np." not in text
+    assert tomllib.loads(text)["training"] == {"learning_rate": 0.5, "epochs": 2}
+    assert read(tmp_path, text) == settings
+
+
+def test_the_text_none_is_not_written_where_it_would_be_read_as_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter, match=r"`modality.id` must not be the text 'none'"):
+        settings_as_toml(params(modality=Table(id="none")))
+    with pytest.raises(InvalidParameter, match=r"`training.epochs` must not be the text 'none'"):
+        settings_as_toml({"training": {"epochs": "none"}})
+    written = settings_as_toml({"modality": Table(ignore=("none",)), "branches": [Branch(name="none", encoder="raw")]})
+    read_back = read(tmp_path, written)
+    assert read_back["modality"] == Table(ignore=("none",))
+    assert read_back["branches"][0].name == "none"

@@ -31,11 +31,13 @@ from os import PathLike
 from pathlib import Path, PurePath
 from typing import Any, get_type_hints
 
+import numpy as np
+
 from unalike import encoders, modalities, objectives, scorers, thresholds, views
 from unalike.branch import FROZEN
 from unalike.detector import Detector
 from unalike.errors import InvalidInput, InvalidParameter
-from unalike.hints import NONE, Misfit, fitted
+from unalike.hints import NONE, Misfit, fitted, may_be_none
 from unalike.lookup import named
 from unalike.types import Branch, Training
 
@@ -234,7 +236,7 @@ def settings_as_toml(settings: Mapping[str, Any]) -> str:
     Raises
     ------
     InvalidParameter
-        When a setting is an object of the user's, which no file can hold.
+        When a setting is an object of the user's, which no file can hold, or the text ``"none"`` where it may be None.
     """
     defaults = {name: parameter.default for name, parameter in inspect.signature(Detector).parameters.items()}
     ordered = {key: settings[key] for key in defaults if key in settings}
@@ -242,7 +244,8 @@ def settings_as_toml(settings: Mapping[str, Any]) -> str:
     tables = {key: _as_table(value, key) for key, value in given.items() if _is_table(value)}
     rows = {key: value for key, value in given.items() if key == "branches" and value}
     plain = {key: value for key, value in given.items() if key not in tables and key not in rows}
-    blocks = [_lines({key: _inline(value, key) for key, value in plain.items()})]
+    hints = get_type_hints(Detector.__init__)
+    blocks = [_lines({key: _setting(value, hints[key], key) for key, value in plain.items()})]
     blocks += [f"[{key}]\n{_lines(table)}" for key, table in tables.items()]
     blocks += [f"[[{key}]]\n{_lines(_as_table(row, key))}" for key, value in rows.items() for row in value]
     return "\n".join(block for block in blocks if block)
@@ -258,14 +261,24 @@ def _lines(table: Mapping[str, str]) -> str:
 
 def _as_table(value: Any, place: str) -> dict[str, str]:
     """Keys and the text of their values."""
+    hints = get_type_hints(Training if isinstance(value, Mapping) else type(value))
     if isinstance(value, Mapping):
-        return {key: _inline(item, f"{place}.{key}") for key, item in value.items()}
+        return {key: _setting(item, hints.get(key), f"{place}.{key}") for key, item in value.items()}
     table = {} if isinstance(value, Branch) else {TYPE: _inline(_public_name(value, place), place)}
     for name, field in _settable(value).items():
         item = getattr(value, name)
         if item is not None or field.default is not None:
-            table[name] = _inline(item, f"{place}.{name}")
+            table[name] = _setting(item, hints[name], f"{place}.{name}")
     return table
+
+
+def _setting(value: Any, hint: Any, place: str) -> str:
+    if isinstance(value, str) and value == NONE and may_be_none(hint):
+        raise InvalidParameter(
+            f"`{place}` must not be the text {NONE!r} to be written as TOML, where that stands for None. Choose "
+            "another name, or set it in Python."
+        )
+    return _inline(value, place)
 
 
 def _public_name(value: Any, place: str) -> str:
@@ -280,6 +293,8 @@ def _public_name(value: Any, place: str) -> str:
 
 
 def _inline(value: Any, place: str) -> str:
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None:
         return json.dumps(NONE)
     if isinstance(value, bool):

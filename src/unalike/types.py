@@ -278,7 +278,7 @@ class Training:
         As Lightning Fabric names it, for example ``"32-true"`` or ``"bf16-mixed"``. Mixed: the network computes in
         16 bits, weights, views and losses stay in 32.
     gradient_clip : float, optional
-        Largest norm of a step's gradient.
+        Largest norm of a step's gradient, above 0; None: not clipped.
     accumulate : int
         Batches per optimiser step; the gradient is that of their mean loss. `steps`, `warmup` and the schedule count
         optimiser steps. What contrasts rows with each other still does so within one batch.
@@ -286,7 +286,8 @@ class Training:
         Stop after so many epochs in a row without a lower loss on held-out rows, and keep the best epoch's weights.
         None: train to the end and hold nothing out.
     held_out : float
-        With `patience`: share of the training rows (at most 2,000) that only that loss sees.
+        With `patience`: share of the training rows (at most 2,000) that take no step, so that their loss tells. Only
+        scales, categories and views that draw values from the training rows know them.
     checkpoint_every : float
         Seconds between two checkpoints, where there are any; 0 = after every optimiser step.
     """

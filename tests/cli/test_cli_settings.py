@@ -10,10 +10,11 @@ import pytest
 from tests.cli.parts import run, table
 
 from unalike import Detector, Training, load
+from unalike.cli import settings
 from unalike.configuration import read_settings
 from unalike.modalities import Image, Table
 from unalike.scorers import KNN
-from unalike.thresholds import Conformal, Normal, PerEntity
+from unalike.thresholds import Conformal, Fixed, Normal, PerEntity
 
 FILE = """
 modality = "table"
@@ -146,3 +147,65 @@ def test_a_model_without_a_threshold_says_so(place, tmp_path, config, capsys):
     options = ["-m", tmp_path / "m.unalike", "--false-alarm-rate", 0.05]
     assert run("calibrate", place / "train.npz", "--key", "X", *options) == 0
     assert run("detect", place / "test.npz", "-m", tmp_path / "m.unalike") == 0
+
+
+@pytest.mark.parametrize(
+    ("configured", "name", "by_entity", "expected"),
+    [
+        (Conformal(false_alarm_rate=0.2), "normal", False, Normal(false_alarm_rate=0.2)),
+        (Conformal(false_alarm_rate=0.2), "normal", True, PerEntity(each=Normal(false_alarm_rate=0.2))),
+        (PerEntity(each=Conformal(false_alarm_rate=0.2), least=7), "normal", False, Normal(false_alarm_rate=0.2)),
+        (
+            PerEntity(each=Conformal(false_alarm_rate=0.2), least=7),
+            "normal",
+            True,
+            PerEntity(each=Normal(false_alarm_rate=0.2), least=7),
+        ),
+        (
+            PerEntity(each=Normal(false_alarm_rate=0.2), least=7),
+            "per-entity",
+            True,
+            PerEntity(each=Conformal(false_alarm_rate=0.2), least=7),
+        ),
+        (Normal(sigmas=3.0), "gamma", False, "gamma"),
+        ("conformal", "gamma", False, "gamma"),
+        (Fixed(2.0), "conformal", False, "conformal"),
+    ],
+)
+def test_another_kind_of_threshold_keeps_the_configured_rate(configured, name, by_entity, expected):
+    assert settings.threshold(configured, name, None, by_entity=by_entity) == expected
+
+
+def test_calibrate_with_another_threshold_keeps_the_rate_of_the_model(place, tmp_path):
+    model = tmp_path / "m.unalike"
+    assert run("calibrate", place / "train.npz", "-m", place / "npz.unalike", "-o", model, "--threshold", "gamma",
+               "--key", "X") == 0  # fmt: skip
+    assert load(model).threshold_.false_alarm_rate_ == 0.1
+
+
+def test_columns_left_out_do_not_pile_up():
+    kind = settings.modality("table", {"modality": Table(ignore=("a", "b"))}, ["b", "c", "b"], None)
+    assert kind.ignore == ("a", "b", "c")
+
+
+def test_progress_of_the_file_is_told_without_a_terminal(place, tmp_path, capsys):
+    (tmp_path / "settings.toml").write_text('modality = "table"\nprogress = true\n[training]\nsteps = 3\n')
+    options = ["-o", tmp_path / "m.unalike", "--config", tmp_path / "settings.toml"]
+    options += ["--false-alarm-rate", 0.1]
+    assert run("fit", place / "train.npz", "--key", "X", *options) == 0
+    assert "contrast" in capsys.readouterr().err
+    assert run("fit", place / "train.npz", "--key", "X", *options, "-q") == 0
+    assert "contrast" not in capsys.readouterr().err
+
+
+def test_anomalies_need_no_ids(place, tmp_path):
+    anomalies = table(6, np.random.default_rng(5), shifted=6).drop(columns=["bad"])
+    models = []
+    for number, frame in enumerate((anomalies, anomalies.drop(columns=["name", "when"]))):
+        frame.to_csv(tmp_path / "a.csv", index=False)
+        options = ["-m", "table", "--id", "name", "--ignore", "customer", "--ignore", "when", "--objective", "supcon"]
+        options += ["--anomalies", tmp_path / "a.csv", "--steps", 2, "--false-alarm-rate", 0.1, "-q"]
+        assert run("fit", place / "train.csv", "-o", tmp_path / f"{number}.unalike", *options) == 0
+        models.append(load(tmp_path / f"{number}.unalike"))
+    first, second = (model.detect(place / "test.csv").scores for model in models)
+    np.testing.assert_array_equal(first, second)

@@ -263,3 +263,15 @@ def test_a_row_is_found_by_name(table):
 def test_what_cannot_be_used_is_refused(X, settings, error, word):
     with pytest.raises(error, match=word):
         check_views(X, **{"modality": "table", **settings})
+
+
+@pytest.mark.parametrize("crowd", [385, 390, 398])
+def test_groups_that_cannot_be_halved_are_refused(table, crowd):
+    groups = [0] * crowd + list(range(1, 401 - crowd))
+    with pytest.raises(InvalidInput, match=r"`groups` must leave at least 19 samples in each half.*Give more groups"):
+        check_views(table, "table", groups=groups, objectives=())
+
+
+def test_forty_samples_in_pairs_are_enough(table):
+    figures = check_views(table[:40], "table", groups=np.arange(40) // 2, objectives=())
+    assert (figures.n_fitted, figures.n_viewed) == (20, 20)

@@ -76,9 +76,10 @@ def fit(
     keywords["threshold"] = settings.threshold(
         keywords.get("threshold", "conformal"), threshold, false_alarm_rate, by_entity=entities is not None
     )
-    detector = Detector(**{**keywords, "progress": _shows_progress(quiet, verbose)})
+    shown = _shows_progress(quiet, verbose or keywords.get("progress", False))
+    detector = Detector(**{**keywords, "progress": shown})
     if anomalies is not None:
-        beside["anomalies"] = inputs.read_data(anomalies, key)
+        beside["anomalies"] = inputs.read_anomalies(anomalies, key, getattr(keywords["modality"], "id", None))
     detector.fit(X, checkpoint=checkpoint, **beside)
     # Not of the terminal that it was trained in: one seed gives one file.
     detector.progress = keywords.get("progress", False)

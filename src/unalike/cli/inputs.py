@@ -48,6 +48,14 @@ def read_data(path: Path, key: str | None = None) -> Collection:
     return reading.existing(path)
 
 
+def read_anomalies(path: Path, key: str | None, id_column: str | None) -> Collection:
+    """As `read_data`; where the column that names the rows is lacking, row numbers stand in: no result tells them."""
+    data = read_data(path, key)
+    if id_column is None or id_column in getattr(data, "column_names", (id_column,)):
+        return data
+    return data.append_column(id_column, [np.arange(count(data))])
+
+
 def read_values(data: Collection, path: Path, source: str, option: str) -> Values:
     """One value per sample of `data`.
 

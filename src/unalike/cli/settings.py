@@ -55,7 +55,8 @@ def modality(name: str | None, settings: Mapping[str, Any], ignore: Sequence[str
         _check_name("-m", MODALITIES, kind)
         kind = named("-m", MODALITIES, kind)()
     if kind.name == "table":
-        return replace(kind, ignore=(*kind.ignore, *ignore), id=kind.id if id_column is None else id_column)
+        left_out = tuple(dict.fromkeys((*kind.ignore, *ignore)))
+        return replace(kind, ignore=left_out, id=kind.id if id_column is None else id_column)
     if ignore or id_column is not None:
         raise InvalidParameter(f"`--ignore` and `--id` name columns of a table; got -m {kind.name}. Leave them out.")
     return kind
@@ -76,6 +77,8 @@ def training(
 
 def threshold(configured: Any, name: str | None, rate: float | None, *, by_entity: bool) -> Any:
     """The kind of threshold with a rate, and one for each entity where entities are given.
+
+    Another kind takes over the false-alarm rate of the configured one, and how many samples an entity needs.
 
     Parameters
     ----------
@@ -99,11 +102,25 @@ def threshold(configured: Any, name: str | None, rate: float | None, *, by_entit
         _check_name("--threshold", thresholds.THRESHOLDS, name)
         if name == "fixed":
             raise InvalidParameter("`--threshold` fixed needs its value. Give a file by --config with [threshold].")
+        if rate is None:
+            kind = _with_rate_of(kind, configured)
     if rate is not None:
         kind = _with_rate(kind, rate)
     if by_entity and not getattr(_made(kind), "takes_entities", False):
-        return thresholds.PerEntity(each=kind)
-    return kind
+        kind = thresholds.PerEntity(each=kind)
+    return kind if name is None else _with_least_of(kind, configured)
+
+
+def _with_rate_of(kind: Any, configured: Any) -> Any:
+    """The new kind at the configured rate; as it is where either has none, or they are the same."""
+    rate = _rate(_made(configured))
+    return kind if rate is None or not _has_rate(_made(kind)) or rate == _rate(_made(kind)) else _with_rate(kind, rate)
+
+
+def _with_least_of(kind: Any, configured: Any) -> Any:
+    made, before = _made(kind), _made(configured)
+    both = isinstance(made, thresholds.PerEntity) and isinstance(before, thresholds.PerEntity)
+    return replace(made, least=before.least) if both and made.least != before.least else kind
 
 
 def _check_name(option: str, known: Mapping[str, str], name: str) -> None:
@@ -111,11 +128,20 @@ def _check_name(option: str, known: Mapping[str, str], name: str) -> None:
         raise InvalidParameter(f"`{option}` must be one of {sorted(known)}; got {name!r}.")
 
 
+def _rate(made: Any) -> Any:
+    return getattr(_made(made.each) if isinstance(made, thresholds.PerEntity) else made, "false_alarm_rate", None)
+
+
+def _has_rate(made: Any) -> bool:
+    inner = _made(made.each) if isinstance(made, thresholds.PerEntity) else made
+    return "false_alarm_rate" in [field.name for field in fields(inner)]
+
+
 def _with_rate(kind: Any, rate: float) -> Any:
     made = _made(kind)
     if isinstance(made, thresholds.PerEntity):
         return thresholds.PerEntity(each=_with_rate(made.each, rate), least=made.least)
-    if "false_alarm_rate" not in [field.name for field in fields(made)]:
+    if not _has_rate(made):
         raise InvalidParameter(
             f"`--false-alarm-rate` must go with a threshold that has one; got {made!r}. Leave it out."
         )

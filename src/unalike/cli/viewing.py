@@ -32,7 +32,9 @@ def views(
     """Check views of normal samples without labels, and write a page of samples beside their views."""
     from unalike import writing
     from unalike.cli import inputs, outputs, settings
+    from unalike.data import count
     from unalike.viewcheck import check_views
+    from unalike.viewcheck.material import LEAST_SAMPLES
     from unalike.viewpage import view_page
 
     if out.suffix.lower() not in (".html", ".htm"):
@@ -41,10 +43,12 @@ def views(
     X = inputs.read_data(data, key)
     codes = None if groups is None else inputs.read_values(X, data, groups, "--groups").tolist()
     kind = settings.modality(modality, {}, [*(ignore or ()), *inputs.columns_among(X, [groups])], id_column)
-    checks = check_views(X, kind, views=names or None, groups=codes, seed=seed)
+    n = count(kind.check(X))
+    checks = None if n < LEAST_SAMPLES else check_views(X, kind, views=names or None, groups=codes, seed=seed)
     page = view_page(X, kind, views=names or None, samples=samples, seed=seed, checks=checks)
     with writing.whole_file(out) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     console = outputs.plain_console()
-    console.print(str(checks), soft_wrap=True)
+    told = f"nothing is measured: {n} samples are fewer than {LEAST_SAMPLES}" if checks is None else str(checks)
+    console.print(told, soft_wrap=True)
     console.print(f"page written to {out}", soft_wrap=True)

@@ -12,6 +12,7 @@ from torch.nn import functional
 from unalike.errors import InvalidParameter
 from unalike.objectives.head import check_head, embedding_width, projection_head
 from unalike.objectives.losses import check_temperature, nt_xent
+from unalike.objectives.pairs import make_plain
 from unalike.objectives.shifts import check_shifts, shifted, telling
 from unalike.seeding import RowGenerator
 from unalike.types import Batch, View
@@ -64,6 +65,7 @@ class CSI:
     head_hidden: int | None = None
 
     def __post_init__(self) -> None:
+        make_plain(self)
         check_shifts(self.shifts)
         if not (isinstance(self.shift_weight, (int, float)) and 0.0 <= self.shift_weight < float("inf")):
             raise InvalidParameter(f"`shift_weight` must be 0 or more; got {self.shift_weight!r}. Try 1.")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from unalike.errors import InvalidParameter
 from unalike.objectives.head import check_head, embedding_width, projection_head
 from unalike.objectives.losses import check_temperature, info_nce
+from unalike.objectives.pairs import make_plain
 from unalike.parallel import gather
 from unalike.seeding import RowGenerator
 from unalike.types import Batch, View
@@ -60,6 +61,7 @@ class MoCo:
     head_hidden: int | None = None
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if isinstance(self.queue, bool) or not isinstance(self.queue, int) or self.queue < 1:
             raise InvalidParameter(f"`queue` must be a whole number of 1 or more; got {self.queue!r}. Try 1024.")
         if not (isinstance(self.momentum, (int, float)) and 0.0 <= self.momentum < 1.0):

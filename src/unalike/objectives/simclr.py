@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from unalike.objectives.head import check_head, embedding_width, projection_head
 from unalike.objectives.losses import check_temperature, nt_xent
+from unalike.objectives.pairs import make_plain, two_views
 from unalike.seeding import RowGenerator
 from unalike.types import Batch, View
 
@@ -45,6 +45,7 @@ class SimCLR:
     head_hidden: int | None = None
 
     def __post_init__(self) -> None:
+        make_plain(self)
         check_temperature(self.temperature)
         check_head(layers=self.head_layers, out=self.head_width, hidden=self.head_hidden)
 
@@ -83,10 +84,7 @@ class SimCLRObjective(nn.Module):
 
     def pairs(self, batch: Batch, views: View, generator: RowGenerator) -> Tensor:
         """``(2n, ...)``: a first view of every sample, then a second view of every sample."""
-        # The generator advances between the two calls, so they draw different numbers.
-        first = views(batch.data, generator)
-        second = views(batch.data, generator)
-        return torch.cat((first, second))
+        return two_views(batch, views, generator)
 
     def loss(self, z: Tensor, batch: Batch) -> Tensor:
         """Scalar loss of the projections ``(2n, head_width)`` of `pairs`."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from unalike.errors import InvalidParameter
 from unalike.objectives.head import check_head, embedding_width, projection_head
 from unalike.objectives.losses import check_temperature, nt_xent, sup_con
+from unalike.objectives.pairs import make_plain, two_views
 from unalike.seeding import RowGenerator
 from unalike.types import Batch, View
 
@@ -55,6 +56,7 @@ class SupCon:
     head_hidden: int | None = None
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if not (isinstance(self.anomaly_weight, (int, float)) and 0.0 < self.anomaly_weight < math.inf):
             raise InvalidParameter(
                 f"`anomaly_weight` must be a finite number above 0; got {self.anomaly_weight!r}. Try 4."
@@ -87,15 +89,18 @@ class SupConObjective(nn.Module):
         self.head = head
         self.settings = settings
 
+    @property
+    def attracts_normals(self) -> bool:
+        """Whether labelled anomalies make normal samples positives of each other, against the loss without labels."""
+        return self.settings.attract_normals
+
     def forward(self, batch: Batch, views: View, generator: RowGenerator) -> Tensor:
         """Scalar loss of both views of the batch's ``n`` samples."""
         return self.loss(self.head(self.encoder(self.pairs(batch, views, generator))), batch)
 
     def pairs(self, batch: Batch, views: View, generator: RowGenerator) -> Tensor:
         """``(2n, ...)``: a first view of every sample, then a second view of every sample."""
-        first = views(batch.data, generator)
-        second = views(batch.data, generator)
-        return torch.cat((first, second))
+        return two_views(batch, views, generator)
 
     def loss(self, z: Tensor, batch: Batch) -> Tensor:
         """Scalar loss of the projections ``(2n, head_width)`` of `pairs`."""

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from unalike.errors import InvalidInput, InvalidParameter, NotFitted
 from unalike.objectives.head import embedding_width
+from unalike.objectives.pairs import make_plain
 from unalike.seeding import RowGenerator, derive
 from unalike.types import Batch, View
 
@@ -67,6 +68,7 @@ class SyntheticContrast:
     code_swap: float = 0.1
 
     def __post_init__(self) -> None:
+        make_plain(self)
         if any(level < 0 for level in self.levels):
             raise InvalidParameter(f"`levels` must be 0 (numeric) or a number of codes; got {self.levels}.")
         _check_range("shuffle_share", self.shuffle_share, 1.0)

@@ -5,6 +5,7 @@ A file is in the format of safetensors; what is no tensor is JSON in its header.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ from unalike.training.identity import differences
 _MARKER = "unalike-checkpoint.json"
 _FORMAT = {"format": "unalike checkpoint", "format_version": 1}
 _KEY = "unalike"
+_LONGEST_NAME = 200
+"""Characters of a branch's name in that of its file: with what stands around them below the usual limit of 255."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,12 @@ def open_folder(path: str | os.PathLike[str], random_state: Any = 0) -> Path:
 
 def branch_checkpoint(folder: Path | None, name: str, made_from: Any) -> Checkpoint | None:
     """The checkpoint of the branch `name` in a folder from `open_folder`; None without one."""
-    return None if folder is None else Checkpoint(folder / f"branch-{quote(name, safe='')}.safetensors", made_from)
+    if folder is None:
+        return None
+    text = quote(name, safe="")
+    if len(text) > _LONGEST_NAME:
+        text = f"{text[: _LONGEST_NAME // 2]}-{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}"
+    return Checkpoint(folder / f"branch-{text}.safetensors", made_from)
 
 
 def _check_version(path: Path, found: Any) -> None:

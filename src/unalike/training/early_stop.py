@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,13 +11,31 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unalike.errors import TrainingFailed
+from unalike.errors import TrainingFailed, TrainingWarning
 from unalike.seeding import derive, isolated
 from unalike.training.modules import load_module, module_state
-from unalike.types import IntArray
+from unalike.types import IntArray, Training
 
 Loss = Callable[[int, IntArray], Tensor]
 """Seed of the views and ``(m,)`` positions to the scalar loss."""
+
+
+def warn_of_attraction(objective: nn.Module, settings: Training) -> None:
+    """Say that the held-out loss misleads, where labelled anomalies let an objective draw normal samples together.
+
+    Warns
+    -----
+    TrainingWarning
+        The objective says so with an attribute `attracts_normals`, and training would stop early.
+    """
+    if settings.patience is not None and getattr(objective, "attracts_normals", False):
+        warnings.warn(
+            "`patience` watches the loss of normal samples alone, in which they repel each other; with labelled "
+            "anomalies this objective draws them together, so that training may stop too early. Leave patience=None, "
+            "or set attract_normals=False.",
+            TrainingWarning,
+            stacklevel=3,
+        )
 
 
 class EarlyStop:

@@ -14,14 +14,14 @@ from unalike.data import evenly
 from unalike.errors import TrainingFailed
 from unalike.seeding import derive, generator_states, numpy_generator, restore_generators
 from unalike.training.checkpoints import Checkpoint
-from unalike.training.early_stop import EarlyStop
+from unalike.training.early_stop import EarlyStop, warn_of_attraction
 from unalike.training.forward import Call, Step, build_optimizer, fabric_on
 from unalike.training.identity import identity
 from unalike.training.modules import load_module, module_state
 from unalike.training.plan import Plan
 from unalike.training.probe import Probe, check_learned, snapshot
 from unalike.training.rows import TrainingRows, hold_out
-from unalike.training.settings import check
+from unalike.training.settings import settle
 from unalike.types import IntArray, Training, View
 
 History = list[dict[str, float]]
@@ -80,16 +80,24 @@ def train(
         When a setting cannot train, or the checkpoint is of other data or settings.
     CannotLoad
         When the checkpoint is damaged.
+
+    Warns
+    -----
+    TrainingWarning
+        When early stopping watches a loss that the objective raises on purpose, or the embedding collapsed.
     """
-    check(settings, device)
+    settings = settle(settings, None, device)
+    parts = hold_out(rows, settings, seed)
+    if rows.n_anomalies:
+        warn_of_attraction(objective, settings)
     if hasattr(objective, "prepare"):
-        objective.prepare(rows.load(evenly(rows.n, _SAMPLE)))  # type: ignore[operator]
+        objective.prepare(rows.load(parts[0][evenly(len(parts[0]), _SAMPLE)]))  # type: ignore[operator]
     encoder = objective.get_submodule("encoder")
     before = snapshot(encoder)
     made_of = {}
     if checkpoint is not None:
         made_of = identity(objective, rows, view, settings, seed=seed, device=device, made_from=checkpoint.made_from)
-    loop = _Loop(objective, rows, view, settings, seed, device)
+    loop = _Loop(objective, rows, parts, view, settings, seed, device)
     keeper = _Keeper(loop, checkpoint, made_of, settings.checkpoint_every)
     keeper.resume(on_epoch)
     while not loop.is_over:
@@ -106,10 +114,17 @@ class _Loop:
     """The running state of training: module, optimiser, and the sums since the last record."""
 
     def __init__(
-        self, objective: nn.Module, rows: TrainingRows, view: View, settings: Training, seed: int, device: torch.device
+        self,
+        objective: nn.Module,
+        rows: TrainingRows,
+        parts: tuple[IntArray, IntArray],
+        view: View,
+        settings: Training,
+        seed: int,
+        device: torch.device,
     ) -> None:
         self.objective, self.rows, self.settings, self.seed = objective, rows, settings, seed
-        self.training_rows, held_out = hold_out(rows, settings, seed)
+        self.training_rows, held_out = parts
         self.plan = Plan.of(len(self.training_rows), settings)
         self.fabric = fabric_on(device, settings.precision)
         optimizer = build_optimizer(objective, settings)

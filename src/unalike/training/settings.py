@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 
 from unalike.errors import InvalidParameter
@@ -35,9 +36,13 @@ def settle(
     Raises
     ------
     InvalidParameter
-        When a field is unknown or a setting out of range.
+        When a field is unknown, a setting out of range, or the branch's are no Training.
     """
-    own = own or Training()
+    own = Training() if own is None else own
+    if not isinstance(own, Training):
+        raise InvalidParameter(
+            f"`training` of a Branch must be a Training; got {own!r}. Give Training(epochs=10), for example."
+        )
     if override is None or isinstance(override, Training):
         settings = override or own
     elif not isinstance(override, Mapping) or not set(override) <= {field.name for field in fields(own)}:
@@ -45,7 +50,7 @@ def settle(
     else:
         settings = replace(own, **override)
     check(settings, device)
-    return settings
+    return _plain(settings)
 
 
 def check(settings: Training, device: torch.device | None = None) -> None:
@@ -54,7 +59,7 @@ def check(settings: Training, device: torch.device | None = None) -> None:
     Raises
     ------
     InvalidParameter
-        When a number is out of range, the optimiser is unknown or `device` cannot compute in this precision.
+        When a number is none or out of range, the optimiser is unknown or `device` cannot compute in this precision.
     """
     if settings.optimizer not in _OPTIMIZERS:
         raise InvalidParameter(f"`optimizer` must be 'adam', 'adamw' or 'sgd'; got {settings.optimizer!r}.")
@@ -66,13 +71,7 @@ def check(settings: Training, device: torch.device | None = None) -> None:
             isinstance(value, bool) or not isinstance(value, Integral) or value < 1
         ):
             raise InvalidParameter(f"`{name}` must be a whole number of 1 or more; got {value!r}.")
-    rates = (settings.learning_rate, settings.weight_decay, settings.warmup)
-    # Written so that NaN fails, too.
-    if not (0 < rates[0] < math.inf and 0 <= rates[1] < math.inf and 0 <= rates[2] < 1):
-        raise InvalidParameter(
-            "`learning_rate` must be above 0, `weight_decay` at least 0 and `warmup` in [0, 1); got "
-            f"{settings.learning_rate}, {settings.weight_decay} and {settings.warmup}."
-        )
+    _check_rates(settings)
     if not (_is_number(settings.held_out) and 0 < settings.held_out < 1):
         raise InvalidParameter(
             f"`held_out` must be a share above 0 and below 1; got {settings.held_out!r}. Try 0.1; to hold nothing out, "
@@ -82,6 +81,27 @@ def check(settings: Training, device: torch.device | None = None) -> None:
         raise InvalidParameter(
             f"`checkpoint_every` must be seconds, 0 or more; got {settings.checkpoint_every!r}. Try 30."
         )
+
+
+def _check_rates(settings: Training) -> None:
+    rates = (settings.learning_rate, settings.weight_decay, settings.warmup)
+    # Written so that NaN fails, too.
+    if not (all(map(_is_number, rates)) and 0 < rates[0] < math.inf and 0 <= rates[1] < math.inf and 0 <= rates[2] < 1):
+        raise InvalidParameter(
+            "`learning_rate` must be a number above 0, `weight_decay` at least 0 and `warmup` in [0, 1); got "
+            f"{rates[0]!r}, {rates[1]!r} and {rates[2]!r}."
+        )
+    clip = settings.gradient_clip
+    if clip is not None and not (_is_number(clip) and 0 < clip < math.inf):
+        raise InvalidParameter(
+            f"`gradient_clip` must be a finite number above 0, or None; got {clip!r}. Try 1.0, or None to clip nothing."
+        )
+
+
+def _plain(settings: Training) -> Training:
+    """The same settings with numbers of Python's, as JSON and what is printed want them."""
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    return replace(settings, **{name: value.item() for name, value in values.items() if isinstance(value, np.generic)})
 
 
 def _check_precision(precision: Any, device: torch.device | None) -> None:

@@ -70,7 +70,7 @@ def check_views(
     Raises
     ------
     InvalidInput
-        `X` is unusable, too small, or holds only copies of one sample.
+        `X` is unusable, too small, holds only copies of one sample, or nearly all of it is one group.
     InvalidParameter
         A setting cannot be used, or a view changes the shape of its input.
 

@@ -28,6 +28,9 @@ TOGETHER = "all together"
 LEAST_SAMPLES = 40
 """Half of them are held out, and fewer than 19 of those could not hold a quantile of 95%."""
 
+_LEAST_PER_HALF = LEAST_SAMPLES // 2 - 1
+"""Groups stay whole, so that the halves need not be of one size."""
+
 _CHUNK = 256
 
 
@@ -95,7 +98,7 @@ def gather(
     Raises
     ------
     InvalidInput
-        When there are fewer than `LEAST_SAMPLES`.
+        When there are fewer than `LEAST_SAMPLES`, or their groups cannot be halved.
     InvalidParameter
         When `modality`, `samples` or `encoder` cannot be used.
     """
@@ -112,6 +115,12 @@ def gather(
     few = np.sort(generator.permutation(len(owner))[:samples])
     parts, codes = take(parts, few), codes[chosen][owner[few]]
     halves = split(len(few), calibration=0.5, largest=samples, generator=generator, groups=codes.tolist())
+    smaller = min(len(halves.train), len(halves.calibration))
+    if smaller < _LEAST_PER_HALF:
+        raise InvalidInput(
+            f"`groups` must leave at least {_LEAST_PER_HALF} samples in each half, as near-copies stay together; got "
+            f"{len(halves.train)} and {len(halves.calibration)} (samples={samples}). Give more groups, or smaller ones."
+        )
     data = _tensors(made, parts)
     bank = data[torch.from_numpy(halves.train)]
     floor = build_encoder(_floor(made) if encoder is None else encoder, made.schema, derive(seed, "encoder"))

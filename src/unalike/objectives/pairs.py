@@ -1,0 +1,33 @@
+"""What several objectives share: two views of every sample, and settings whose numbers are Python's."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unalike.seeding import RowGenerator
+from unalike.types import Batch, View
+
+
+def two_views(batch: Batch, views: View, generator: RowGenerator) -> Tensor:
+    """``(2n, ...)``: a first view of every sample, then a second view of every sample."""
+    # The generator advances between the two calls, so they draw different numbers.
+    first = views(batch.data, generator)
+    second = views(batch.data, generator)
+    return torch.cat((first, second))
+
+
+def make_plain(settings: Any) -> None:
+    """Turn NumPy's numbers among the fields of a frozen dataclass into Python's, at its making."""
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        plain = tuple(map(_plain, value)) if isinstance(value, tuple) else _plain(value)
+        object.__setattr__(settings, field.name, plain)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
