@@ -150,7 +150,7 @@ class Table:
         return (
             Branch(name="nearest", encoder=RawTable(), scorer=KNN(k=1)),
             Branch(name="nearest-log", encoder=RawTable(scaling="signed-log"), scorer=KNN(k=1)),
-            Branch(name="nearest-many", encoder=RawTable(), scorer=KNN(k=0.025, most_rows=2000)),
+            Branch(name="nearest-many", encoder=RawTable(), scorer=KNN(k=0.025, most_rows=2000), weight=0.5),
             Branch(
                 name="contrast",
                 encoder=TableMLP(activation="relu"),
