@@ -24,6 +24,10 @@ class Split:
     reference: IntArray
     calibration: IntArray
 
+    def positions(self) -> IntArray:
+        """``(m,)``: all of them."""
+        return np.concatenate([self.train, self.reference, self.calibration])
+
 
 def count(X: Collection) -> int:
     """How many samples `X` holds."""

@@ -24,7 +24,7 @@ from unalike.branch import (
     unlearned,
 )
 from unalike.bridge import ScikitLearnBridge
-from unalike.data import count, take
+from unalike.data import Split, count, take
 from unalike.decisions import Decisions
 from unalike.errors import InvalidParameter, NotCalibrated, TrainingWarning
 from unalike.fitting import Samples, fit_branches, labelled_anomalies, without_suspects
@@ -199,19 +199,14 @@ class Detector(ScikitLearnBridge):
         self, X: Any, anomalies: Any, known: tuple[Sequence[Any] | None, ...], seed: int, folder: Path | None
     ) -> None:
         groups, time, entities = known
-        device, share = resolve_device(self.device), check_share(self.expected_anomalies)
         threshold = build_threshold(self.threshold)
         modality = self._new_modality()
         X = modality.check(X)
         names = None if entities is None else entity_names(entities, count(X))
         samples = Samples.of(X, groups, time)
-        parts = held = samples.split(self.reference_fraction, self.calibration_fraction, seed)
-        self.modality_ = modality.fit(take(X, parts.train))
-        branches = self._chosen_branches()
-        if share > 0.0:
-            parts = without_suspects(samples, parts, self.modality_, branches, share, seed=seed, device=device)
-            self.modality_ = modality.fit(take(X, parts.train))
-            branches = robust_branches(self._chosen_branches())
+        drawn = samples.split(self.reference_fraction, self.calibration_fraction, seed)
+        self.modality_ = modality.fit(take(X, drawn.train))
+        parts, branches = self._without_suspects(samples, drawn, seed)
         self.branches_ = fit_branches(
             branches,
             self.modality_,
@@ -220,7 +215,7 @@ class Detector(ScikitLearnBridge):
             labelled_anomalies(anomalies, self.modality_, branches),
             training=self.training,
             seed=seed,
-            device=device,
+            device=resolve_device(self.device),
             folder=folder,
             progress=self.progress,
         )
@@ -230,17 +225,31 @@ class Detector(ScikitLearnBridge):
         if hasattr(self.modality_, "columns_"):
             self.n_features_in_ = len(self.modality_.columns_)
         self._warn_if_constant()
-        if len(parts.calibration):
-            by_branch, scores = self._scored(take(X, parts.calibration))
-            kept = ~unexplained_by_any(untaught(by_branch, self.branches_, self.fusion_), scores, share)
-            parts = replace(parts, calibration=parts.calibration[kept])
-            held_out = None if names is None else [names[row] for row in parts.calibration]
-            self._calibrate(threshold, scores[kept], held_out)
-        self.split_ = parts
-        self.set_aside_ = np.setdiff1d(
-            np.concatenate([held.train, held.reference, held.calibration]),
-            np.concatenate([parts.train, parts.reference, parts.calibration]),
-        )
+        self.split_ = self._calibrate_on_held_out(X, parts, names, threshold)
+        self.set_aside_ = np.setdiff1d(drawn.positions(), self.split_.positions())
+
+    def _without_suspects(self, samples: Samples, parts: Split, seed: int) -> tuple[Split, tuple[Branch, ...]]:
+        """What trains, and the branches to fit, when some of the samples may be anomalies."""
+        share, branches = check_share(self.expected_anomalies), self._chosen_branches()
+        if share == 0.0:
+            return parts, branches
+        device = resolve_device(self.device)
+        parts = without_suspects(samples, parts, self.modality_, branches, share, seed=seed, device=device)
+        self.modality_ = self.modality_.fit(take(samples.X, parts.train))
+        return parts, robust_branches(self._chosen_branches())
+
+    def _calibrate_on_held_out(
+        self, X: Collection, parts: Split, names: list[str | int] | None, threshold: Threshold
+    ) -> Split:
+        """Set the threshold; the split comes back without calibration samples that were set aside."""
+        if not len(parts.calibration):
+            return parts
+        by_branch, scores = self._scored(take(X, parts.calibration))
+        several = untaught(by_branch, self.branches_, self.fusion_)
+        kept = ~unexplained_by_any(several, scores, self.expected_anomalies)
+        parts = replace(parts, calibration=parts.calibration[kept])
+        self._calibrate(threshold, scores[kept], None if names is None else [names[row] for row in parts.calibration])
+        return parts
 
     def calibrate(
         self, X: Any = None, *, threshold: str | Threshold | None = None, entities: Sequence[Any] | None = None
