@@ -29,7 +29,8 @@ from unalike.types import FloatArray, IntArray
 RATES = (0.01, 0.05)
 SHARES = (0, 2, 5)
 """Per cent of the training samples that are anomalies."""
-LARGEST = 4_000
+LARGEST, LARGEST_OF_IMAGES = 4_000, 1_500
+"""Normal samples that train, at most."""
 TESTED = 10_000
 EXTRA = ("set_aside", "caught", *(f"{kind}_{rate:g}" for rate in RATES for kind in ("false_alarms", "found")))
 IMAGES = tuple(f"fashion/{label}" for label in (0, 4, 8))
@@ -118,22 +119,23 @@ METHODS: dict[str, Callable[[int], Alarm]] = {
 
 
 def load(folder: Path, name: str) -> tuple[Any, IntArray]:
-    """``X`` and ``y`` (1 = anomaly) of a table, or of one class of Fashion-MNIST as ``fashion/CLASS``."""
+    """``X`` and ``y`` (1 = anomaly) of a table, or of ``fashion/CLASS``: Fashion-MNIST's class at 14 x 14 pixels."""
     if not name.startswith("fashion/"):
         return datasets.read(folder / "tables", name)
     with np.load(folder / "images" / "fashion_mnist" / "fashion_mnist.npz") as stored:
-        pictures, label = stored["x_train"], stored["y_train"]
+        pictures, label = stored["x_train"] / np.float32(255), stored["y_train"]
+    pictures = pictures.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4))
     return pictures, (label != int(name.removeprefix("fashion/"))).astype(np.int64)
 
 
-def mixed(y: IntArray, percent: int, seed: int) -> tuple[IntArray, IntArray]:
+def mixed(y: IntArray, percent: int, seed: int, largest: int = LARGEST) -> tuple[IntArray, IntArray]:
     """Positions that train, anomalies among them, and that test.
 
-    At most 4,000 normal samples train and about 10,000 samples test. At most half of the anomalies train.
+    At most `largest` normal samples train and about 10,000 samples test. At most half of the anomalies train.
     """
     generator = np.random.default_rng(seed)
     normal, anomalous = (generator.permutation(np.flatnonzero(y == kind)) for kind in (0, 1))
-    half = min(len(normal) // 2, LARGEST)
+    half = min(len(normal) // 2, largest)
     number = min(round(percent / 100 * half / (1 - percent / 100)), len(anomalous) // 2)
     train = generator.permutation(np.concatenate([normal[:half], anomalous[:number]]))
     return train, np.concatenate([normal[half:][: TESTED // 2], anomalous[number:][: TESTED // 2]])
@@ -142,7 +144,7 @@ def mixed(y: IntArray, percent: int, seed: int) -> tuple[IntArray, IntArray]:
 def judge(folder: Path, name: str, percent: int, seed: int, method: str) -> dict[str, Values]:
     """The row of one job."""
     X, y = load(folder, name)
-    train, test = mixed(y, percent, seed)
+    train, test = mixed(y, percent, seed, LARGEST if np.ndim(X) == 2 else LARGEST_OF_IMAGES)
     model, labels = METHODS[method](seed), y[test]
     values: dict[str, float] = {**harness.measure(model, X[train], X[test], labels, (method,))[method]}
     values["set_aside"] = len(model.aside) / len(train)
