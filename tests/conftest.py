@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 from sklearn.datasets import load_breast_cancer, load_digits
 
+from one_class import OneClass
+
 torch.set_num_threads(1)
-
-
-@dataclass(frozen=True)
-class OneClass:
-    """Normal training samples, and a test set with labels (1 = anomaly)."""
-
-    train: npt.NDArray[np.float64]
-    test: npt.NDArray[np.float64]
-    labels: npt.NDArray[np.int64]
 
 
 def one_class(X: npt.NDArray[np.float64], anomaly: npt.NDArray[np.bool_], seed: int = 0) -> OneClass:

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from torch import Tensor, nn
 
-from conftest import OneClass
+from one_class import OneClass
 from unalike import Branch, Detector, Training, encoders, modalities, objectives, scorers, thresholds
 from unalike.errors import InvalidInput, InvalidParameter, NotCalibrated, NotFitted, TrainingFailed
 from unalike.seeding import RowGenerator

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
-from conftest import OneClass
+from one_class import OneClass
 from unalike import Branch, Detector, Training, load, save, scorers, thresholds
 from unalike.errors import InvalidInput, InvalidParameter
 from unalike.robust import (
