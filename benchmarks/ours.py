@@ -104,8 +104,8 @@ def fused(detector: Detector, scores: Mapping[str, FloatArray], names: Sequence[
     """The members' scores joined by the detector's fusion; an untrained network weighs what the trained one does."""
     from unalike.scorers.fusion import Fusion
 
-    references, weights = reference_scores(detector), detector.fusion_.weights or {}
-    fusion = Fusion(weights={name: weights.get(name.removesuffix(UNTRAINED), 1.0) for name in names})
+    references = reference_scores(detector)
+    fusion = Fusion(weights={name: detector.fusion_.weight(name.removesuffix(UNTRAINED)) for name in names})
     joined: FloatArray = fusion.fit({name: references[name] for name in names}).score(
         {name: scores[name] for name in names}
     )

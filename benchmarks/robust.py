@@ -24,6 +24,7 @@ from benchmarks.ours import Floor
 from benchmarks.peers import PEERS
 from benchmarks.results import Results, Values
 from benchmarks.summary import Row, as_text, read
+from unalike.thresholds import Conformal
 from unalike.types import FloatArray, IntArray
 
 RATES = (0.01, 0.05)
@@ -96,8 +97,7 @@ class Peer:
 
 def _conformal(calibration: FloatArray, rate: float) -> float:
     """Below ``1 / (n + 1)`` the rate is the finest that the scores can hold."""
-    ordered = np.sort(calibration)
-    return float(ordered[len(ordered) - max(int(rate * (len(ordered) + 1) * (1 + 1e-12)), 1)])
+    return Conformal(false_alarm_rate=max(rate, 1 / (len(calibration) + 1))).fit(calibration).threshold_
 
 
 def _floor(seed: int) -> Floor:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +25,6 @@ from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Sc
 from unalike.views.compose import as_view
 
 FROZEN = "frozen"
-
-T = TypeVar("T")
 
 _KEPT_BYTES = 512 * 2**20
 _SAMPLE = 10_000
@@ -68,12 +66,17 @@ class FittedBranch:
 
 @dataclass(frozen=True)
 class Parts:
-    """Parts of samples with what is known of them; `load` makes the tensor of some."""
+    """Parts of samples with what is known of them; `load` makes the tensor of some, `owner` names their samples."""
 
     n: int
     load: Loader
+    owner: IntArray
     group: IntArray | None = None
     time: IntArray | None = None
+
+    def sample(self) -> Tensor:
+        """At most 10,000 of them, for what is learned before training: scales, ranges, pools to draw from."""
+        return self.load(evenly(self.n, _SAMPLE))
 
 
 def load_parts(modality: Modality, parts: Collection, *, keep: bool) -> Loader:
@@ -131,10 +134,8 @@ def fit_branch(
     folder : Path, optional
         From `training.open_folder`; training is kept there and resumed from there.
     """
-    sample = train_parts.load(evenly(train_parts.n, _SAMPLE))
-    encoder = build_encoder(branch.encoder, modality.schema, derive(seed, "encoder"))
-    if hasattr(encoder, "prepare"):
-        encoder.prepare(sample)  # type: ignore[operator]
+    sample = train_parts.sample()
+    encoder = build_encoder(branch.encoder, modality.schema, derive(seed, "encoder"), sample=sample)
     exact = bool(getattr(modality, "exact", False))
     if branch.objective is None:
         judge = _judge(encoder, branch, train_parts, reference_parts, device, exact)
@@ -198,13 +199,6 @@ def _rank_correlation(first: FloatArray, second: FloatArray) -> float:
     if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
     return float(spearmanr(first, second).statistic)
-
-
-def unlearned(settings: T) -> T:
-    """A copy of what the user passed: of a dataclass only its settings, without what an earlier `fit` learned."""
-    if is_dataclass(settings) and not isinstance(settings, type):
-        return replace(settings)
-    return copy.deepcopy(settings)
 
 
 def prepared(view: View, sample: Tensor) -> View:

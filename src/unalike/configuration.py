@@ -31,14 +31,13 @@ from os import PathLike
 from pathlib import Path, PurePath
 from typing import Any, get_type_hints
 
-import numpy as np
-
 from unalike import encoders, modalities, objectives, scorers, thresholds, views
 from unalike.branch import FROZEN
 from unalike.detector import Detector
 from unalike.errors import InvalidInput, InvalidParameter
 from unalike.hints import NONE, Misfit, fitted, may_be_none
 from unalike.lookup import named
+from unalike.plain import plain
 from unalike.types import Branch, Training
 
 TYPE = "type"
@@ -293,8 +292,7 @@ def _public_name(value: Any, place: str) -> str:
 
 
 def _inline(value: Any, place: str) -> str:
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = plain(value)
     if value is None:
         return json.dumps(NONE)
     if isinstance(value, bool):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,25 @@ import numpy.typing as npt
 from unalike.errors import InvalidParameter, MissingExtra
 from unalike.types import BoolArray, FloatArray
 
-_BACKENDS = ("pandas", "polars", "pyarrow")
+Backend = Literal["pandas", "polars", "pyarrow"]
+
+_BACKENDS = get_args(Backend)
+
+
+def as_frame(columns: Mapping[str, Any], backend: Backend | None) -> Any:
+    """A DataFrame of these columns, as `Decisions.to_frame` makes it."""
+    import narwhals as nw
+
+    if backend is None:
+        backend = "pandas" if find_spec("pandas") else "pyarrow"
+    if backend not in _BACKENDS:
+        raise InvalidParameter(f"`backend` must be one of {list(_BACKENDS)}; got {backend!r}.")
+    try:
+        return nw.from_dict(columns, backend=backend).to_native()
+    except ImportError as error:
+        raise MissingExtra(
+            f"A {backend} frame needs {backend}. Install it, or use to_frame('pyarrow'), which is always there."
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +87,7 @@ class Decisions:
         """Columns ``id``, ``score``, ``p_value``, ``is_anomaly``."""
         return {"id": self.ids, "score": self.scores, "p_value": self.p_values, "is_anomaly": self.is_anomaly}
 
-    def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] | None = None) -> Any:
+    def to_frame(self, backend: Backend | None = None) -> Any:
         """A DataFrame with one row per sample.
 
         Parameters
@@ -83,19 +102,7 @@ class Decisions:
         MissingExtra
             When that library is not installed.
         """
-        import narwhals as nw
-
-        if backend is None:
-            backend = "pandas" if find_spec("pandas") else "pyarrow"
-        if backend not in _BACKENDS:
-            raise InvalidParameter(f"`backend` must be one of {list(_BACKENDS)}; got {backend!r}.")
-        columns = {name: np.array(column) for name, column in self.to_dict().items()}
-        try:
-            return nw.from_dict(columns, backend=backend).to_native()
-        except ImportError as error:
-            raise MissingExtra(
-                f"A {backend} frame needs {backend}. Install it, or use to_frame('pyarrow'), which is always there."
-            ) from error
+        return as_frame({name: np.array(column) for name, column in self.to_dict().items()}, backend)
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,8 +252,8 @@ def _show(result: Mapping[str, Any], detector: Detector, console: Console) -> No
         table.add_row(embedding, *[f"{value:.4f}" for value in by_scorer.values()])
     console.print(table)
     console.print(_verdict(result["auroc"]))
-    weights = detector.fusion_.weights or {}
-    fused = " + ".join(b.settings.name for b in detector.branches_ if weights.get(b.settings.name, 1.0) > 0)
+    names = [branch.settings.name for branch in detector.branches_]
+    fused = " + ".join(name for name in names if detector.fusion_.weight(name) > 0)
     console.print(f"default, {fused} fused: AUROC {result['default_auroc']:.4f}")
     for name, (first, last) in result["loss"].items():
         console.print(f"loss of {name}: {first:.3f} in the first epoch, {last:.3f} in the last")

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from unalike import modalities
 from unalike.branch import (
     FittedBranch,
     Judge,
@@ -21,14 +20,13 @@ from unalike.branch import (
     fusion_weights,
     load_parts,
     score_parts,
-    unlearned,
 )
 from unalike.bridge import ScikitLearnBridge
 from unalike.data import Split, count, take
 from unalike.decisions import Decisions
 from unalike.errors import InvalidParameter, NotCalibrated, TrainingWarning
 from unalike.fitting import Samples, fit_branches, labelled_anomalies, without_suspects
-from unalike.lookup import named
+from unalike.modalities.build import build_modality
 from unalike.progress import watched
 from unalike.robust import check_share, robust_branches, unexplained_by_any, untaught
 from unalike.scorers.fusion import Fusion
@@ -200,7 +198,7 @@ class Detector(ScikitLearnBridge):
     ) -> None:
         groups, time, entities = known
         threshold = build_threshold(self.threshold)
-        modality = self._new_modality()
+        modality = build_modality(self.modality)
         X = modality.check(X)
         names = None if entities is None else entity_names(entities, count(X))
         samples = Samples.of(X, groups, time)
@@ -342,17 +340,6 @@ class Detector(ScikitLearnBridge):
         with watched(self.progress, "scoring", n, load) as load:
             scores = score_parts(judges, load, n, resolve_device(self.device))
         return {name: join(values) for name, values in scores.items()}
-
-    def _new_modality(self) -> Modality:
-        if isinstance(self.modality, str):
-            made: Modality = named("modality", modalities.MODALITIES, self.modality)()
-            return made
-        # isinstance(x, Modality) would ask an unfitted modality for its schema, which is not there yet.
-        if not all(callable(getattr(self.modality, method, None)) for method in ("check", "fit", "cut", "tensors")):
-            raise InvalidParameter(
-                f"`modality` must be one of {sorted(modalities.MODALITIES)} or a Modality; got {self.modality!r}."
-            )
-        return unlearned(self.modality)
 
     def _forget(self) -> None:
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:

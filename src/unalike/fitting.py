@@ -69,7 +69,7 @@ class Samples:
         """The parts of some samples, ready for training."""
         parts, owner = modality.cut(take(self.X, positions))
         groups, time = (None if values is None else values[positions][owner] for values in (self.groups, self.time))
-        return Parts(len(owner), load_parts(modality, parts, keep=True), groups, time)
+        return Parts(len(owner), load_parts(modality, parts, keep=True), owner, groups, time)
 
 
 def without_suspects(
@@ -102,9 +102,9 @@ def without_suspects(
         Where to embed.
     """
     rows = np.concatenate([parts.train, parts.reference])
-    owner = modality.cut(take(samples.X, rows))[1]
-    of_parts = floor_scores(modality, branches, samples.parts(modality, rows), seed=seed, device=device)
-    scores = modality.join(of_parts, owner, len(rows))
+    cut = samples.parts(modality, rows)
+    of_parts = floor_scores(modality, branches, cut, seed=seed, device=device)
+    scores = modality.join(of_parts, cut.owner, len(rows))
     train, reference = np.split(scores, [len(parts.train)])
     return replace(
         parts,

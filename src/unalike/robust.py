@@ -17,19 +17,18 @@ import numpy as np
 import torch
 
 from unalike.branch import FittedBranch, Parts
-from unalike.data import evenly
 from unalike.embeddings import embed
 from unalike.encoders.build import build_encoder
 from unalike.errors import InvalidParameter
+from unalike.plain import is_number
 from unalike.scorers.build import build_scorer
 from unalike.scorers.fusion import Fusion
-from unalike.scorers.search import Search, Skip
+from unalike.scorers.neighbors import KNN
 from unalike.seeding import derive
+from unalike.thresholds import benjamini_hochberg
+from unalike.thresholds.checks import whole
 from unalike.types import BoolArray, Branch, FloatArray, IntArray, Modality
 
-_BANK_ROWS = 2_000
-_SHARE_OF_BANK = 0.025
-_LEAST_NEIGHBOURS = 5
 _LARGEST_SHARE = 0.3
 _LEAST_SCORES = 40
 _BULK = (0.5, 0.9)
@@ -47,8 +46,7 @@ def check_share(share: Any) -> float:
     InvalidParameter
         When it is no number in ``[0, 0.3]``.
     """
-    number = isinstance(share, (int, float, np.number)) and not isinstance(share, bool)
-    if not number or not 0.0 <= share <= _LARGEST_SHARE:
+    if not is_number(share) or not 0.0 <= share <= _LARGEST_SHARE:
         raise InvalidParameter(
             f"`expected_anomalies` must be a share of the training data from 0 to {_LARGEST_SHARE}; got {share!r}. "
             "Give 0 when all samples are known to be normal, 0.05 when up to 5% may not be."
@@ -87,32 +85,19 @@ def floor_scores(
         Where to embed.
     """
     branch = next((branch for branch in branches if branch.objective is None), branches[0])
-    encoder = build_encoder(branch.encoder, modality.schema, derive(seed, "floor"))
-    if hasattr(encoder, "prepare"):
-        encoder.prepare(parts.load(evenly(parts.n, 10_000)))  # type: ignore[operator]
+    encoder = build_encoder(branch.encoder, modality.schema, derive(seed, "floor"), sample=parts.sample())
     return leave_one_out(embed(encoder, parts.load, parts.n, device=device), parts.group)
 
 
 def leave_one_out(embeddings: FloatArray, groups: IntArray | None = None) -> FloatArray:
     """``(n,)`` distance to the k-th nearest of up to 2,000 evenly spaced other rows, k = 2.5% of them, at least 5."""
-    n = len(embeddings)
-    codes = np.arange(n) if groups is None or len(np.unique(groups)) < 2 else groups
-    bank = evenly(n, _BANK_ROWS)
-    k = min(max(round(_SHARE_OF_BANK * len(bank)), _LEAST_NEIGHBOURS), len(bank) - 1)
-    if k < 1:
-        return np.zeros(n)
-    search = Search(embeddings[bank], metric="euclidean", chunk_mb=64)
-    distances = search.nearest(embeddings, k, Skip(codes, codes[bank]))[0]
-    # A large group may leave a row fewer than k others.
-    known = np.where(np.isnan(distances), -np.inf, distances).max(axis=1)
-    return np.asarray(np.where(np.isneginf(known), 0.0, known))
+    return KNN(k=0.025, most_rows=2_000).leave_one_out(embeddings, groups)
 
 
 def most_suspect(scores: FloatArray, share: float) -> BoolArray:
     """``(n,)`` bool: the `share` of the samples that score highest, rounded down."""
     chosen = np.zeros(len(scores), dtype=np.bool_)
-    number = math.floor(share * len(scores) * (1.0 + 1e-12))
-    chosen[np.argsort(-scores, kind="stable")[:number]] = True
+    chosen[np.argsort(-scores, kind="stable")[: whole(share, len(scores))]] = True
     return chosen
 
 
@@ -137,11 +122,10 @@ def unexplained(scores: FloatArray, share: float) -> BoolArray:
         ``(n,)`` bool.
     """
     n = len(scores)
-    rejected = np.zeros(n, dtype=np.bool_)
     low, high = np.quantile(scores, _BULK) if n else (0.0, 0.0)
     # With many ties no score may lie between the two.
     if share == 0.0 or n < _LEAST_SCORES or not ((scores > low) & (scores <= high)).any():
-        return rejected
+        return np.zeros(n, dtype=np.bool_)
     from scipy.stats import genpareto
 
     unit = high - low
@@ -151,12 +135,7 @@ def unexplained(scores: FloatArray, share: float) -> BoolArray:
         (1.0 - _BULK[0]) * genpareto.sf((scores - low) / unit, shape, scale=scale),
         1.0,
     )
-    order = np.argsort(tail, kind="stable")
-    passed = np.flatnonzero(tail[order] <= _FALSE_DISCOVERY_RATE * np.arange(1, n + 1) / n)
-    most = math.floor(share * n * (1.0 + 1e-12))
-    if len(passed):
-        rejected[order[: min(int(passed[-1]) + 1, most)]] = True
-    return rejected
+    return benjamini_hochberg(tail, _FALSE_DISCOVERY_RATE) & most_suspect(scores, share)
 
 
 def unexplained_by_any(several: Sequence[FloatArray], fused: FloatArray, share: float) -> BoolArray:
@@ -184,8 +163,7 @@ def unexplained_by_any(several: Sequence[FloatArray], fused: FloatArray, share: 
 
 def untaught(by_branch: Mapping[str, FloatArray], branches: Sequence[FittedBranch], fusion: Fusion) -> list[FloatArray]:
     """The scores of the branches that count and did not train, or of all that count when all trained."""
-    weights = fusion.weights or {}
-    counting = [branch for branch in branches if weights.get(branch.settings.name, 1.0) > 0.0]
+    counting = [branch for branch in branches if fusion.weight(branch.settings.name) > 0.0]
     frozen = [branch for branch in counting if not branch.history]
     return [by_branch[branch.settings.name] for branch in frozen or counting]
 

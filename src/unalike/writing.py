@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unalike.errors import InvalidParameter
+from unalike.plain import plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -195,8 +196,7 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
         return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = plain(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if isinstance(value, (str, int, bool, type(None))) else str(value)

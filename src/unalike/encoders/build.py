@@ -19,7 +19,12 @@ _ANY_LENGTH = 32
 
 
 def build_encoder(
-    encoder: str | EncoderSettings | nn.Module, schema: Schema, seed: int, *, blank: bool = False
+    encoder: str | EncoderSettings | nn.Module,
+    schema: Schema,
+    seed: int,
+    *,
+    blank: bool = False,
+    sample: Tensor | None = None,
 ) -> nn.Module:
     """Make an encoder for data of one kind, and try it on two samples of zeros.
 
@@ -34,6 +39,9 @@ def build_encoder(
         Of the first weights; the global generators are left as they were.
     blank : bool
         The weights will be those of a saved model: read no weight file and download nothing.
+    sample : Tensor, optional
+        ``(m, ...)`` training samples, to prepare an encoder that fits something before training. None: it is left
+        as it was made.
 
     Returns
     -------
@@ -49,6 +57,8 @@ def build_encoder(
     with isolated(seed):
         built = _made(encoder, schema, blank)
         _try(built, schema)
+    if sample is not None and hasattr(built, "prepare"):
+        built.prepare(sample)  # type: ignore[operator]
     return built
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unalike.errors import InvalidParameter
-from unalike.objectives.head import check_head, embedding_width, projection_head
+from unalike.objectives.head import check_head, embedding_width, head_for
 from unalike.objectives.losses import check_temperature, nt_xent
 from unalike.objectives.pairs import make_plain
 from unalike.objectives.shifts import check_shifts, shifted, telling
@@ -76,9 +76,8 @@ class CSI:
 
     def build(self, encoder: nn.Module) -> CSIObjective:
         """Put `encoder` under a new projection head and a shift head, whose weights torch's generator draws."""
-        width = embedding_width(encoder)
-        head = projection_head(width, hidden=self.head_hidden, out=self.head_width, layers=self.head_layers)
-        return CSIObjective(encoder, head, nn.Linear(width, 1 + len(self.shifts)), self)
+        head = head_for(encoder, self)
+        return CSIObjective(encoder, head, nn.Linear(embedding_width(encoder), 1 + len(self.shifts)), self)
 
 
 class CSIObjective(nn.Module):

@@ -6,6 +6,8 @@ takes that loss, and the embedding before it keeps more (Chen et al., ICML 2020,
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from torch import nn
 
 from unalike.errors import InvalidParameter
@@ -41,6 +43,26 @@ def projection_head(width: int, *, hidden: int | None = None, out: int = 128, la
         parts += [nn.Linear(width, middle), nn.LayerNorm(middle), nn.ReLU()]
         width = middle
     return nn.Sequential(*parts, nn.Linear(width, out))
+
+
+class HeadSettings(Protocol):
+    """What the settings of objectives with a projection head have in common."""
+
+    @property
+    def head_layers(self) -> int: ...
+
+    @property
+    def head_width(self) -> int: ...
+
+    @property
+    def head_hidden(self) -> int | None: ...
+
+
+def head_for(encoder: nn.Module, settings: HeadSettings) -> nn.Sequential:
+    """The `projection_head` that fits an encoder, with weights that torch's generator draws."""
+    return projection_head(
+        embedding_width(encoder), hidden=settings.head_hidden, out=settings.head_width, layers=settings.head_layers
+    )
 
 
 def check_head(*, layers: int, out: int, hidden: int | None) -> None:

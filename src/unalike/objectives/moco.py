@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unalike.errors import InvalidParameter
-from unalike.objectives.head import check_head, embedding_width, projection_head
+from unalike.objectives.head import check_head, head_for
 from unalike.objectives.losses import check_temperature, info_nce
 from unalike.objectives.pairs import make_plain
 from unalike.parallel import gather
@@ -71,10 +71,7 @@ class MoCo:
 
     def build(self, encoder: nn.Module) -> MoCoObjective:
         """Put `encoder` under a new projection head, whose weights torch's generator draws, and copy both."""
-        head = projection_head(
-            embedding_width(encoder), hidden=self.head_hidden, out=self.head_width, layers=self.head_layers
-        )
-        return MoCoObjective(encoder, head, self)
+        return MoCoObjective(encoder, head_for(encoder, self), self)
 
 
 class MoCoObjective(nn.Module):

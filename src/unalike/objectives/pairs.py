@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from unalike.plain import plain
 from unalike.seeding import RowGenerator
 from unalike.types import Batch, View
 
@@ -25,9 +25,5 @@ def make_plain(settings: Any) -> None:
     """Turn NumPy's numbers among the fields of a frozen dataclass into Python's, at its making."""
     for field in fields(settings):
         value = getattr(settings, field.name)
-        plain = tuple(map(_plain, value)) if isinstance(value, tuple) else _plain(value)
-        object.__setattr__(settings, field.name, plain)
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+        made = tuple(map(plain, value)) if isinstance(value, tuple) else plain(value)
+        object.__setattr__(settings, field.name, made)

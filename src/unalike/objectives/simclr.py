@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from unalike.objectives.head import check_head, embedding_width, projection_head
+from unalike.objectives.head import check_head, head_for
 from unalike.objectives.losses import check_temperature, nt_xent
 from unalike.objectives.pairs import make_plain, two_views
 from unalike.seeding import RowGenerator
@@ -51,10 +51,7 @@ class SimCLR:
 
     def build(self, encoder: nn.Module) -> SimCLRObjective:
         """Put `encoder` under a new projection head, whose weights torch's generator draws."""
-        head = projection_head(
-            embedding_width(encoder), hidden=self.head_hidden, out=self.head_width, layers=self.head_layers
-        )
-        return SimCLRObjective(encoder, head, self.temperature)
+        return SimCLRObjective(encoder, head_for(encoder, self), self.temperature)
 
 
 class SimCLRObjective(nn.Module):

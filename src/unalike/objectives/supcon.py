@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unalike.errors import InvalidParameter
-from unalike.objectives.head import check_head, embedding_width, projection_head
+from unalike.objectives.head import check_head, head_for
 from unalike.objectives.losses import check_temperature, nt_xent, sup_con
 from unalike.objectives.pairs import make_plain, two_views
 from unalike.seeding import RowGenerator
@@ -66,10 +66,7 @@ class SupCon:
 
     def build(self, encoder: nn.Module) -> SupConObjective:
         """Put `encoder` under a new projection head, whose weights torch's generator draws."""
-        head = projection_head(
-            embedding_width(encoder), hidden=self.head_hidden, out=self.head_width, layers=self.head_layers
-        )
-        return SupConObjective(encoder, head, self)
+        return SupConObjective(encoder, head_for(encoder, self), self)
 
 
 class SupConObjective(nn.Module):

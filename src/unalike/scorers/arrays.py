@@ -109,11 +109,6 @@ def require_count(name: str, value: object, wanted: str = "an integer of at leas
         raise InvalidParameter(f"`{name}` must be {wanted}; got {value!r}.")
 
 
-def is_number(value: object) -> bool:
-    """Whether `value` is a number, and no bool."""
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-
-
 def is_share(value: object) -> bool:
     """Whether `value` is a floating-point number above 0 and below 1."""
     return isinstance(value, (float, np.floating)) and 0.0 < float(value) < 1.0

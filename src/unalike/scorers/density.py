@@ -10,7 +10,8 @@ import numpy as np
 
 from unalike.data import evenly, group_codes
 from unalike.errors import InvalidParameter
-from unalike.scorers.arrays import checked, is_number, require_count, require_fitted
+from unalike.plain import is_number
+from unalike.scorers.arrays import checked, require_count, require_fitted
 from unalike.scorers.kernel import log_kernel_sums, log_sum_exp, spread, squared_distances
 from unalike.types import FloatArray, IntArray
 

@@ -66,7 +66,7 @@ class Fusion:
         unknown = sorted(set(self.weights or {}) - set(references))
         if unknown:
             raise InvalidParameter(f"`weights` must name branches, {sorted(references)}; got {unknown}.")
-        if not any(self._weight(name) > 0.0 for name in references):
+        if not any(self.weight(name) > 0.0 for name in references):
             raise InvalidParameter("`weights` must leave at least one branch above 0; got 0 for all.")
         self.references_: dict[str, FloatArray] = {}
         for name, scores in references.items():
@@ -103,7 +103,7 @@ class Fusion:
         if len(scores) == 1:
             return np.asarray(next(iter(scores.values())), dtype=np.float64)
         # In fitted order, so that the order of the mapping cannot move the last bit of the sum.
-        tails = [self._weight(name) * tail_scores(scores[name], kept) for name, kept in self.references_.items()]
+        tails = [self.weight(name) * tail_scores(scores[name], kept) for name, kept in self.references_.items()]
         return np.asarray(np.max(tails, axis=0) if self.how == "max" else np.sum(tails, axis=0))
 
     def state(self) -> dict[str, Any]:
@@ -114,5 +114,6 @@ class Fusion:
     def restore(self, state: dict[str, Any]) -> None:
         self.fit({name: state[f"reference_{number}"] for number, name in enumerate(state["branches"])})
 
-    def _weight(self, name: str) -> float:
+    def weight(self, name: str) -> float:
+        """Of the branch `name`."""
         return float((self.weights or {}).get(name, 1.0))

@@ -12,7 +12,8 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from unalike.errors import InvalidParameter
-from unalike.scorers.arrays import checked, is_number, require_choice, require_count, require_fitted, whitened
+from unalike.plain import is_number
+from unalike.scorers.arrays import checked, require_choice, require_count, require_fitted, whitened
 from unalike.scorers.kernel import in_fixed_order, log_sum_exp, spread
 from unalike.scorers.reference import at_most, cross_fit_scores
 from unalike.types import FloatArray, IntArray

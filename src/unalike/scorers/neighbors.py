@@ -86,8 +86,31 @@ class KNN:
         if reference is not None:
             self.reference_scores_: FloatArray = self.score(checked(reference, name="reference"))
         else:
-            self.reference_scores_ = self._leave_one_out(groups)
+            codes = _codes(groups, len(rows))
+            chosen = evenly(len(rows), _LARGEST_REFERENCE)
+            self.reference_scores_ = self._by_others(rows[chosen], Skip(codes[chosen], codes))
         return self
+
+    def leave_one_out(self, embeddings: FloatArray, groups: IntArray | None = None) -> FloatArray:
+        """``(n,)`` scores of all ``(n, d)`` rows, each by the others of a bank of at most `most_rows` of them.
+
+        Nothing is kept: what `fit` has learned stays as it was.
+
+        Parameters
+        ----------
+        embeddings : ndarray
+            Training rows.
+        groups : ndarray, optional
+            ``(n,)``: a row does not count those of its own group, unless there is only one.
+        """
+        rows = checked(embeddings)
+        kept = evenly(len(rows), self.most_rows or len(rows))
+        codes = _codes(groups, len(rows))
+        if np.ptp(codes[kept]) == 0:
+            codes = np.arange(len(rows))
+        scorer = replace(self)
+        scorer._keep(rows[kept])
+        return scorer._by_others(rows, Skip(codes, codes[kept]))
 
     def robust(self) -> Self:
         """The same settings for rows with anomalies among them: one row alone cannot make its like look normal."""
@@ -142,19 +165,21 @@ class KNN:
     def _neighbours(self) -> int:
         return max(round(self.k * len(self.bank_)), _LEAST_K) if is_share(self.k) else int(self.k)
 
-    def _leave_one_out(self, groups: IntArray | None) -> FloatArray:
+    def _by_others(self, rows: FloatArray, own: Skip) -> FloatArray:
+        """``(n,)``: the bank's rows that `own` names do not count; 0 where the bank has a single row."""
         m = len(self.bank_)
         if m == 1:
-            return np.zeros(1)
-        codes = np.arange(m) if groups is None else group_codes(groups.tolist(), m)
-        if codes.max() == 0:
-            codes = np.arange(m)
-        chosen = evenly(m, _LARGEST_REFERENCE)
-        others = Skip(codes[chosen], codes)
-        return self._reduced(self._search.nearest(self.bank_[chosen], min(self._neighbours(), m - 1), others)[0])
+            return np.zeros(len(rows))
+        return self._reduced(self._search.nearest(rows, min(self._neighbours(), m - 1), own)[0])
 
     def _reduced(self, distances: FloatArray) -> FloatArray:
         """``(n, k)`` to ``(n,)``; NaN marks neighbours that there are too few of."""
         if self.distance == "mean":
             return np.asarray(np.nanmean(distances, axis=1))
         return np.asarray(np.nanmax(distances, axis=1))
+
+
+def _codes(groups: IntArray | None, n: int) -> IntArray:
+    """``(n,)`` groups, each row one of its own where there are none, or only one."""
+    codes = np.arange(n) if groups is None else group_codes(groups.tolist(), n)
+    return codes if codes.max() > 0 else np.arange(n)

@@ -5,14 +5,13 @@ Rows that a scorer was fitted on score lower than new normal rows do, so they ca
 
 from __future__ import annotations
 
-import copy
-from dataclasses import is_dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from unalike.data import evenly, group_codes
 from unalike.errors import InvalidParameter
+from unalike.plain import unlearned
 from unalike.scorers.arrays import checked
 from unalike.seeding import numpy_generator
 from unalike.types import FloatArray, IntArray
@@ -67,7 +66,7 @@ def cross_fit_scores(scorer: Any, embeddings: FloatArray, groups: IntArray | Non
     for fold in range(int(fold_of_row.max()) + 1):
         held = fold_of_row == fold
         # Held-out rows go in as the reference, or the copy would cross-fit in its turn.
-        scores[held] = _unfitted(scorer).fit(rows[~held], reference=rows[held]).reference_scores_
+        scores[held] = unlearned(scorer).fit(rows[~held], reference=rows[held]).reference_scores_
     return scores
 
 
@@ -82,7 +81,3 @@ def _folds(n: int, groups: IntArray | None, folds: int) -> IntArray:
     fold_of_group = np.empty(len(sizes), dtype=np.int64)
     fold_of_group[order] = np.arange(len(sizes)) % min(folds, max(len(sizes) // 2, 2))
     return fold_of_group[codes]
-
-
-def _unfitted(scorer: Any) -> Any:
-    return replace(scorer) if is_dataclass(scorer) and not isinstance(scorer, type) else copy.deepcopy(scorer)

@@ -9,7 +9,8 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from unalike.errors import InvalidParameter
-from unalike.scorers.arrays import checked, is_number, require_count, require_fitted
+from unalike.plain import is_number
+from unalike.scorers.arrays import checked, require_count, require_fitted
 from unalike.scorers.kernel import in_fixed_order, log_kernel_sums, spread
 from unalike.scorers.reference import at_most, reference_scores
 from unalike.types import FloatArray, IntArray

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from unalike.errors import CalibrationWarning, InvalidInput, InvalidParameter
+from unalike.plain import is_number
 from unalike.types import FloatArray
 
 USUAL_RATE = 0.01
-_ROUNDING = 1.0 + 1e-12
+ROUNDING = 1.0 + 1e-12
+"""A product a rounding error below a whole number counts as whole: .29 * 100."""
 
 
 def check_rate(rate: Any, name: str = "false_alarm_rate") -> float:
@@ -23,14 +25,9 @@ def check_rate(rate: Any, name: str = "false_alarm_rate") -> float:
     return float(rate)
 
 
-def is_number(value: Any) -> bool:
-    """A number, and no bool."""
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-
-
 def whole(rate: float, n: int) -> int:
-    """``floor(rate * n)`` where a product a rounding error below a whole number counts as whole: .29 * 100."""
-    return math.floor(rate * n * _ROUNDING)
+    """``floor(rate * n)``; see `ROUNDING`."""
+    return math.floor(rate * n * ROUNDING)
 
 
 def needed(rate: float) -> int:

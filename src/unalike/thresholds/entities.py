@@ -12,7 +12,7 @@ import numpy as np
 
 from unalike.errors import CalibrationWarning, InvalidInput, InvalidParameter, NotCalibrated, UnalikeError
 from unalike.thresholds.build import build_threshold
-from unalike.thresholds.checks import calibration, judged, tell
+from unalike.thresholds.checks import ROUNDING, calibration, judged, tell
 from unalike.types import BoolArray, FloatArray, IntArray, Threshold
 
 Entity = str | int
@@ -244,7 +244,7 @@ def _holds(threshold: Threshold, rate: float | None) -> bool:
         own, limit = threshold.false_alarm_rate_, threshold.threshold_
     except UnalikeError:
         return False
-    return math.isfinite(limit) and (rate is None or own is None or own <= rate * (1.0 + 1e-12))
+    return math.isfinite(limit) and (rate is None or own is None or own <= rate * ROUNDING)
 
 
 def _state(part: Any) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from unalike.errors import InvalidParameter
-from unalike.thresholds.checks import at_least, is_number, tell, whole
+from unalike.plain import is_number
+from unalike.thresholds.checks import at_least, tell, whole
 from unalike.thresholds.law import Law, LawValues
 from unalike.types import FloatArray
 

@@ -9,7 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from unalike.errors import InvalidParameter
-from unalike.thresholds.checks import calibration, is_number, judged
+from unalike.plain import is_number
+from unalike.thresholds.checks import calibration, judged
 from unalike.types import BoolArray, FloatArray
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from unalike.errors import InvalidParameter
-from unalike.thresholds.checks import USUAL_RATE, check_rate, is_number, tell
+from unalike.plain import is_number
+from unalike.thresholds.checks import USUAL_RATE, check_rate, tell
 from unalike.thresholds.law import Law, LawValues
 from unalike.types import FloatArray
 

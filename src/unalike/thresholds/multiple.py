@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from unalike.errors import InvalidInput, InvalidParameter
-from unalike.thresholds.checks import check_rate, tell
+from unalike.thresholds.checks import ROUNDING, check_rate, tell
 from unalike.types import BoolArray, FloatArray
-
-_ROUNDING = 1.0 + 1e-12
 
 
 def benjamini_hochberg(p_values: FloatArray, rate: float) -> BoolArray:
@@ -44,7 +42,7 @@ def benjamini_hochberg(p_values: FloatArray, rate: float) -> BoolArray:
         raise InvalidInput(f"`p_values` must be numbers from 0 to 1, one per sample; got {p_values!r}.")
     m = len(p_values)
     ordered = np.sort(p_values)
-    holds = np.flatnonzero(ordered * m <= rate * np.arange(1, m + 1) * _ROUNDING)
+    holds = np.flatnonzero(ordered * m <= rate * np.arange(1, m + 1) * ROUNDING)
     return p_values <= ordered[holds[-1]] if len(holds) else np.zeros(m, dtype=np.bool_)
 
 
@@ -81,7 +79,7 @@ def discoveries(p_values: FloatArray, least: FloatArray, rate: float) -> BoolArr
 def _explain_silence(p_values: FloatArray, least: FloatArray, rate: float) -> None:
     """Nothing was found: is that what the samples say, or could it not be otherwise?"""
     m = len(p_values)
-    holds = np.flatnonzero(np.sort(least) * m <= rate * np.arange(1, m + 1) * _ROUNDING)
+    holds = np.flatnonzero(np.sort(least) * m <= rate * np.arange(1, m + 1) * ROUNDING)
     smallest = float(least.min())
     advice = f"Calibrate on more normal samples ({int(np.ceil(m / rate)) - 1} make one alarm of {m} possible)"
     if len(holds) == 0:

@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 from scipy.special import digamma, gammaincc, gammainccinv, ndtr, ndtri
 
 from unalike.errors import InvalidInput, InvalidParameter
-from unalike.thresholds.checks import is_number
+from unalike.plain import is_number
 from unalike.thresholds.law import Law, LawValues
 from unalike.types import FloatArray
 

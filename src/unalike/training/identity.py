@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from functools import cached_property, partial
 from importlib.metadata import version
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from unalike.data import evenly
+from unalike.plain import plain
 from unalike.training.modules import module_state
 from unalike.training.rows import TrainingRows
 from unalike.types import Training, View
@@ -86,8 +87,7 @@ def describe(value: Any, inside: tuple[int, ...] = ()) -> Any:
     inside : tuple of int
         Identities of the objects that hold it; one of them is not told again.
     """
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = plain(value)
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, PurePath):
@@ -115,7 +115,7 @@ def _key(name: Any, inside: tuple[int, ...]) -> str:
 def _describe_array(values: Any, inside: tuple[int, ...]) -> Any:
     if values.dtype.hasobject:
         return _short(describe(values.tolist(), inside))
-    return _digest(f"{values.dtype}{values.shape}".encode(), np.ascontiguousarray(values).tobytes())
+    return _digest([f"{values.dtype}{values.shape}".encode(), np.ascontiguousarray(values).tobytes()])
 
 
 def _describe_callable(value: Any, inside: tuple[int, ...]) -> Any:
@@ -163,7 +163,7 @@ def _attributes(value: Any, inside: tuple[int, ...]) -> dict[str, Any]:
 def _short(told: Any) -> Any:
     """What is too long to stand in every checkpoint by its hash."""
     text = json.dumps(told)
-    return told if len(text) <= _LONGEST_TEXT else _digest(text.encode())
+    return told if len(text) <= _LONGEST_TEXT else _digest([text.encode()])
 
 
 def _rows_hash(rows: TrainingRows) -> str:
@@ -176,17 +176,18 @@ def _rows_hash(rows: TrainingRows) -> str:
     return _hash([*tensors, *(torch.empty(0) if column is None else torch.from_numpy(column) for column in columns)])
 
 
-def _digest(*parts: bytes) -> str:
+def _digest(parts: Iterable[bytes]) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
         digest.update(part)
     return digest.hexdigest()
 
 
-def _hash(tensors: Any) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    for values in tensors:
-        digest.update(f"{values.dtype}{tuple(values.shape)}".encode())
-        flat = values.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
-    return digest.hexdigest()
+def _hash(tensors: Iterable[Tensor]) -> str:
+    return _digest(part for values in tensors for part in _bytes(values))
+
+
+def _bytes(values: Tensor) -> Iterator[bytes]:
+    yield f"{values.dtype}{tuple(values.shape)}".encode()
+    flat = values.detach().cpu().contiguous().reshape(-1)
+    yield flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
-import numpy as np
 import torch
 
 from unalike.errors import InvalidParameter
+from unalike.plain import is_number, plain
 from unalike.types import Training
 
 _OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -72,12 +72,12 @@ def check(settings: Training, device: torch.device | None = None) -> None:
         ):
             raise InvalidParameter(f"`{name}` must be a whole number of 1 or more; got {value!r}.")
     _check_rates(settings)
-    if not (_is_number(settings.held_out) and 0 < settings.held_out < 1):
+    if not (is_number(settings.held_out) and 0 < settings.held_out < 1):
         raise InvalidParameter(
             f"`held_out` must be a share above 0 and below 1; got {settings.held_out!r}. Try 0.1; to hold nothing out, "
             "leave patience=None."
         )
-    if not (_is_number(settings.checkpoint_every) and settings.checkpoint_every >= 0):
+    if not (is_number(settings.checkpoint_every) and settings.checkpoint_every >= 0):
         raise InvalidParameter(
             f"`checkpoint_every` must be seconds, 0 or more; got {settings.checkpoint_every!r}. Try 30."
         )
@@ -86,13 +86,13 @@ def check(settings: Training, device: torch.device | None = None) -> None:
 def _check_rates(settings: Training) -> None:
     rates = (settings.learning_rate, settings.weight_decay, settings.warmup)
     # Written so that NaN fails, too.
-    if not (all(map(_is_number, rates)) and 0 < rates[0] < math.inf and 0 <= rates[1] < math.inf and 0 <= rates[2] < 1):
+    if not (all(map(is_number, rates)) and 0 < rates[0] < math.inf and 0 <= rates[1] < math.inf and 0 <= rates[2] < 1):
         raise InvalidParameter(
             "`learning_rate` must be a number above 0, `weight_decay` at least 0 and `warmup` in [0, 1); got "
             f"{rates[0]!r}, {rates[1]!r} and {rates[2]!r}."
         )
     clip = settings.gradient_clip
-    if clip is not None and not (_is_number(clip) and 0 < clip < math.inf):
+    if clip is not None and not (is_number(clip) and 0 < clip < math.inf):
         raise InvalidParameter(
             f"`gradient_clip` must be a finite number above 0, or None; got {clip!r}. Try 1.0, or None to clip nothing."
         )
@@ -100,8 +100,7 @@ def _check_rates(settings: Training) -> None:
 
 def _plain(settings: Training) -> Training:
     """The same settings with numbers of Python's, as JSON and what is printed want them."""
-    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    return replace(settings, **{name: value.item() for name, value in values.items() if isinstance(value, np.generic)})
+    return replace(settings, **{field.name: plain(getattr(settings, field.name)) for field in fields(settings)})
 
 
 def _check_precision(precision: Any, device: torch.device | None) -> None:
@@ -113,7 +112,3 @@ def _check_precision(precision: Any, device: torch.device | None) -> None:
             "`precision` must not be '16-mixed' on the CPU, which has no half-precision training; got device='cpu'. "
             "Use 'bf16-mixed' or '32-true', or a CUDA device."
         )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)

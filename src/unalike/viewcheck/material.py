@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,7 @@ from unalike.embeddings import embed_batch
 from unalike.encoders.build import build_encoder
 from unalike.encoders.raw import Raw, RawTable
 from unalike.errors import InvalidInput, InvalidParameter
-from unalike.lookup import named
-from unalike.modalities import MODALITIES
+from unalike.modalities.build import build_modality
 from unalike.objectives.build import build_objective
 from unalike.seeding import RowGenerator, derive, numpy_generator
 from unalike.types import Collection, FloatArray, IntArray, Modality, View
@@ -123,9 +121,8 @@ def gather(
         )
     data = _tensors(made, parts)
     bank = data[torch.from_numpy(halves.train)]
-    floor = build_encoder(_floor(made) if encoder is None else encoder, made.schema, derive(seed, "encoder"))
-    if hasattr(floor, "prepare"):
-        floor.prepare(bank)  # type: ignore[operator]
+    given = _floor(made) if encoder is None else encoder
+    floor = build_encoder(given, made.schema, derive(seed, "encoder"), sample=bank)
     if getattr(made, "exact", False):
         floor.double()
     floor.eval()
@@ -137,17 +134,7 @@ def gather(
 
 def fitted(X: Any, modality: str | Modality) -> tuple[Modality, Collection]:
     """A new modality of this kind, fitted on `X`, and the checked `X`; what was passed stays as it is."""
-    given: Any = modality
-    if isinstance(given, str):
-        made = named("modality", MODALITIES, given)()
-    elif is_dataclass(given) and not isinstance(given, type):
-        made = replace(given)
-    elif not isinstance(given, type) and all(
-        callable(getattr(given, method, None)) for method in ("check", "fit", "cut", "tensors")
-    ):
-        made = copy.deepcopy(given)
-    else:
-        raise InvalidParameter(f"`modality` must be one of {sorted(MODALITIES)} or a Modality; got {modality!r}.")
+    made = build_modality(modality)
     X = made.check(X)
     return made.fit(X), X
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from importlib.util import find_spec
 from typing import Any, Literal
 
-from unalike.errors import InvalidParameter, MissingExtra
+from unalike.decisions import Backend, as_frame
 
 Verdict = Literal["fine", "too strong", "too weak", "too near", "too easy"]
 
@@ -31,7 +30,6 @@ MOST_INSIDE = 0.25
 ALL_BEYOND = 0.99
 """More: the floor already tells all but one in a hundred negatives from normal samples."""
 
-_BACKENDS = ("pandas", "polars", "pyarrow")
 _HEADINGS = ("name", "kind", "unchanged", "moved", "beyond 95%", "beyond 99%", "pairs found", "verdict")
 
 
@@ -129,7 +127,7 @@ class ViewChecks:
         names = [*(field.name for field in fields(ViewCheck)), "verdict", "reason"]
         return {name: [getattr(row, name) for row in self.rows] for name in names}
 
-    def to_frame(self, backend: Literal["pandas", "polars", "pyarrow"] | None = None) -> Any:
+    def to_frame(self, backend: Backend | None = None) -> Any:
         """A DataFrame with one row per view and kind of negative; `backend` as in `Decisions.to_frame`.
 
         Raises
@@ -139,16 +137,7 @@ class ViewChecks:
         MissingExtra
             When that library is not installed.
         """
-        import narwhals as nw
-
-        if backend is None:
-            backend = "pandas" if find_spec("pandas") else "pyarrow"
-        if backend not in _BACKENDS:
-            raise InvalidParameter(f"`backend` must be one of {list(_BACKENDS)}; got {backend!r}.")
-        try:
-            return nw.from_dict(self.to_dict(), backend=backend).to_native()
-        except ImportError as error:
-            raise MissingExtra(f"A {backend} frame needs {backend}. Install it, or use to_frame('pyarrow').") from error
+        return as_frame(self.to_dict(), backend)
 
 
 def share(value: float) -> str:
