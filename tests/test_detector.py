@@ -150,10 +150,61 @@ def test_calibrating_anew_moves_the_threshold_and_no_score(breast_cancer: OneCla
     assert detector.calibrate(threshold=thresholds.Fixed(value=-1.0)).detect(breast_cancer.test).is_anomaly.all()
 
 
-def test_a_rate_that_cannot_be_held_is_refused_and_scores_still_work(breast_cancer: OneClass) -> None:
-    detector = table(threshold=thresholds.Conformal(false_alarm_rate=0.001)).fit(breast_cancer.train)
-    assert np.isfinite(detector.anomaly_scores(breast_cancer.test)).all()
-    with pytest.raises(InvalidParameter, match="999"):
+def test_a_rate_that_cannot_be_held_is_refused_before_training(
+    breast_cancer: OneClass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = table(threshold=thresholds.Conformal(false_alarm_rate=0.1)).fit(breast_cancer.train)
+    before = detector.detect(breast_cancer.test)
+    learned = vars(detector).copy()
+    detector.set_params(threshold=thresholds.Conformal(false_alarm_rate=0.001))
+    monkeypatch.setattr("unalike.detector.fit_branches", lambda *args, **settings: pytest.fail("it trained"))
+    with pytest.raises(InvalidParameter, match=r"n = \d+ at least.*0.001.*needs 999 of them"):
+        detector.fit(breast_cancer.train)
+    with pytest.raises(InvalidParameter, match=r"n = 50 at least.*needs 999 of them"):
+        detector.calibrate(breast_cancer.test[:50])
+    assert vars(detector) == {**learned, "threshold": detector.threshold}
+    np.testing.assert_array_equal(detector.detect(breast_cancer.test).is_anomaly, before.is_anomaly)
+
+
+def test_a_fine_rate_may_wait_for_calibrate(breast_cancer: OneClass) -> None:
+    fine = thresholds.Conformal(false_alarm_rate=0.02)
+    detector = table(threshold=fine, calibration_fraction=0.0).fit(breast_cancer.train)
+    normal = breast_cancer.test[breast_cancer.labels == 0]
+    with pytest.raises(InvalidParameter, match="needs 49 of them"):
+        detector.calibrate(normal[:48])
+    with pytest.raises(NotCalibrated):
+        detector.detect(normal)
+    assert detector.calibrate(normal[:49]).detect(normal).false_alarm_rate == 0.02
+
+
+def test_a_rate_that_only_the_suspects_could_hold_is_refused_with_nothing_replaced() -> None:
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(300, 4))
+    X[::25] += 60.0
+    settings = {"expected_anomalies": 0.15, "encoder": "raw-table", "objective": "frozen"}
+    detector = Detector("table", **settings).fit(X)
+    kept = len(detector.split_.calibration)
+    assert kept < 60
+    learned = vars(detector).copy()
+    detector.set_params(threshold=thresholds.Conformal(false_alarm_rate=1 / 61))
+    with pytest.raises(InvalidParameter, match=rf"n = {kept} at least.*needs 60 of them"):
+        detector.fit(X)
+    assert vars(detector) == {**learned, "threshold": detector.threshold}
+
+
+def test_a_threshold_of_the_users_is_asked_only_when_it_tells_what_it_needs(breast_cancer: OneClass) -> None:
+    class Needy(thresholds.Quantile):
+        samples_needed = 37
+
+    class Late(thresholds.Quantile):
+        @property
+        def threshold_(self) -> float:
+            raise InvalidParameter("`late` must wait.")
+
+    with pytest.raises(InvalidParameter, match=r"Needy.*needs 37 of them"):
+        table(threshold=Needy()).fit(breast_cancer.train[:100])
+    detector = table(threshold=Late()).fit(breast_cancer.train)
+    with pytest.raises(InvalidParameter, match="must wait"):
         detector.detect(breast_cancer.test)
 
 

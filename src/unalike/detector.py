@@ -32,7 +32,7 @@ from unalike.robust import check_share, robust_branches, unexplained_by_any, unt
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import derive, isolated, resolve_device, root_seed
 from unalike.thresholds import Conformal, build_threshold
-from unalike.thresholds.deciding import decide, fit_threshold
+from unalike.thresholds.deciding import check_enough, decide, fit_threshold
 from unalike.thresholds.entities import entity_names
 from unalike.training import open_folder, settle
 from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Threshold, Training
@@ -175,7 +175,8 @@ class Detector(ScikitLearnBridge):
         InvalidInput
             `X` is unusable, or too small to train on.
         InvalidParameter
-            A setting is out of range or unknown; `checkpoint` is of another fit, or no such folder.
+            A setting is out of range or unknown; the samples that are held out cannot hold the stated false-alarm
+            rate; `checkpoint` is of another fit, or no such folder.
         CannotLoad
             A checkpoint is damaged.
         TrainingFailed
@@ -203,6 +204,8 @@ class Detector(ScikitLearnBridge):
         names = None if entities is None else entity_names(entities, count(X))
         samples = Samples.of(X, groups, time)
         drawn = samples.split(self.reference_fraction, self.calibration_fraction, seed)
+        if len(drawn.calibration):
+            check_enough(threshold, len(drawn.calibration))
         self.modality_ = modality.fit(take(X, drawn.train))
         parts, branches = self._without_suspects(samples, drawn, seed)
         self.branches_ = fit_branches(
@@ -262,6 +265,11 @@ class Detector(ScikitLearnBridge):
             Another kind or rate; None takes that of the constructor.
         entities : sequence of length n, optional
             The entity of each calibration sample, for a threshold per entity. When `X` is None too, those of `fit`.
+
+        Raises
+        ------
+        InvalidParameter
+            The calibration samples cannot hold the stated false-alarm rate; the earlier threshold stays.
         """
         self._need_fit()
         if X is None and not hasattr(self, "calibration_scores_"):
@@ -351,6 +359,7 @@ class Detector(ScikitLearnBridge):
         return choose_branches(self.modality_.branches(), self.branches, exchanged, self.switch_off)
 
     def _calibrate(self, threshold: Threshold, scores: FloatArray, entities: list[str | int] | None) -> None:
+        check_enough(threshold, len(scores))
         self.threshold_ = fit_threshold(threshold, scores, entities)
         self.calibration_scores_ = scores
         self.calibration_entities_ = entities

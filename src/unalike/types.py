@@ -191,7 +191,8 @@ class Threshold(Protocol):
     that is still normal; ``p_values(scores) -> (n,)``, small = anomalous; ``is_anomaly(scores) -> (n,)``
     bool; `false_alarm_rate_` is the rate in force, and None when the kind of threshold promises none. Where it
     promises one, ``is_anomaly(scores)`` is ``p_values(scores) <= false_alarm_rate_``. Optional: ``at(rate)``, the same
-    calibration at another rate; `EntityThreshold`.
+    calibration at another rate; ``samples_needed``, the fewest calibration samples by which it can decide, known before
+    `fit`; `EntityThreshold`.
     """
 
     @property
@@ -254,6 +255,31 @@ class Modality(Protocol):
     def branches(self) -> tuple[Branch, ...]: ...
 
     def view(self) -> View: ...
+
+
+@runtime_checkable
+class Places(Protocol):
+    """What a modality has besides when `Detector.explain` can name places in its samples, as the columns of a table.
+
+    Of a modality with one part per sample. Samples are encoded, ``(*shape)`` each: ``places()`` names them;
+    ``spread(chosen) -> (n, *shape)`` bool, or what broadcasts to it, from ``(n, places)`` bool; ``contrasts(sample,
+    rows) -> (m, places)``, the squared difference of a sample from ``(m, *shape)`` rows in each place;
+    ``typical(rows) -> (..., *shape)``, what ``(..., k, *shape)`` normal samples have in each place. ``values(X)``: for
+    each sample of checked `X`, place by place, the content as the user gave it; ``told(sample)``: likewise of an
+    encoded one.
+    """
+
+    def places(self) -> tuple[str, ...]: ...
+
+    def spread(self, chosen: Tensor) -> Tensor: ...
+
+    def contrasts(self, sample: Tensor, rows: Tensor) -> Tensor: ...
+
+    def typical(self, rows: Tensor) -> Tensor: ...
+
+    def values(self, X: Collection) -> Sequence[Sequence[Any]]: ...
+
+    def told(self, sample: Tensor) -> Sequence[Any]: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,12 +106,18 @@ def test_a_mistake_in_a_process_of_its_own_shows_no_traceback(place):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_rate_that_cannot_be_held_keeps_the_model_and_says_so(place, tmp_path, capsys):
+@pytest.mark.parametrize("by_entity", [False, True])
+def test_a_rate_that_cannot_be_held_leaves_the_earlier_model(place, tmp_path, capsys, by_entity):
     output = tmp_path / "m.unalike"
-    options = ["--steps", 2, "--false-alarm-rate", 0.001, "--quiet"]
+    output.write_bytes((place / "npz.unalike").read_bytes())
+    names = tmp_path / "entities.csv"
+    names.write_text("entity\n" + "a\nb\n" * 50)
+    options = ["--false-alarm-rate", 0.001, *(["--entities", names] if by_entity else [])]
     assert run("fit", place / "train.npz", "-m", "table", "-o", output, *options) == 2
-    assert "it needs 999" in capsys.readouterr().err.lower()
-    assert run("detect", place / "test.npz", "-m", output, "--false-alarm-rate", "0.1") == 0
+    printed = capsys.readouterr()
+    assert "it needs 999" in printed.err.lower()
+    assert "model written" not in printed.out
+    assert output.read_bytes() == (place / "npz.unalike").read_bytes()
 
 
 def test_a_bug_keeps_its_traceback_and_is_no_alarm(place, monkeypatch, capsys):

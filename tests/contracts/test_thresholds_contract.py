@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from unalike import lookup, thresholds
-from unalike.errors import InvalidInput, NotCalibrated
+from unalike.errors import InvalidInput, InvalidParameter, NotCalibrated
 from unalike.thresholds import THRESHOLDS, Conformal, ExtremeValue, Fixed, Gamma, Normal, PerEntity, Quantile
 from unalike.types import Stateful, Threshold
 
@@ -104,6 +104,15 @@ def test_anomalies_are_where_p_is_at_most_the_rate(threshold: Any) -> None:
     near = np.array([np.nextafter(edge, -np.inf), edge, np.nextafter(edge, np.inf)])
     np.testing.assert_array_equal(new.is_anomaly(near), [False, False, True])
     np.testing.assert_array_equal(new.p_values(near) <= new.false_alarm_rate_, [False, False, True])
+
+
+@every
+def test_decides_by_as_many_samples_as_it_says_it_needs(threshold: Any) -> None:
+    needs = getattr(threshold, "samples_needed", 1)
+    assert np.isfinite(fitted(threshold, CALIBRATION[:needs]).threshold_)
+    if needs > 1:
+        with pytest.raises(InvalidParameter, match=f"It needs {needs}"):
+            _ = fitted(threshold, CALIBRATION[: needs - 1]).threshold_
 
 
 @moving

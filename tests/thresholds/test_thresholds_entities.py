@@ -100,7 +100,7 @@ def test_a_rate_that_an_entity_cannot_hold_is_pooled_for_it(fitted: PerEntity) -
 
 def test_an_untouched_conformal_rate_is_one_for_all() -> None:
     """630 samples hold 1%; 30 of an entity would not, and would raise its rate to 1/31."""
-    with pytest.warns(CalibrationWarning, match=r"1 of 3 entities .*or too few for the rate: 'rare'"):
+    with pytest.warns(CalibrationWarning, match=r"1 of 3 .*than the 99 calibration .* rate of 0.01 needs: 'rare'"):
         threshold = PerEntity(least=20).fit(SCORES, NAMES)
     assert threshold.false_alarm_rate_ == 0.01
     assert set(threshold.own_) == {"calm", 7, "rare"}

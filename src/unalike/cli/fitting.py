@@ -86,9 +86,6 @@ def fit(
     save(detector, output)
     if not quiet:
         outputs.show_fit(outputs.plain_console(), detector, output)
-    # A stated rate that the held-out samples cannot hold is an error; the model serves with another one.
-    if hasattr(detector, "threshold_"):
-        _ = detector.threshold_.threshold_
 
 
 def calibrate(

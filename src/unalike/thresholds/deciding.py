@@ -23,6 +23,23 @@ def fit_threshold(threshold: Threshold, scores: FloatArray, entities: Sequence[E
     return threshold.fit(scores)
 
 
+def check_enough(threshold: Threshold, n: int) -> None:
+    """Refuse a threshold that `n` calibration samples cannot hold, where it tells how many it needs.
+
+    Raises
+    ------
+    InvalidParameter
+        When its ``samples_needed`` are more than `n`.
+    """
+    needs = getattr(threshold, "samples_needed", 1)
+    if n < needs:
+        raise InvalidParameter(
+            f"`false_alarm_rate` must be one that the calibration samples can hold, with n = {n} at least 1/(n + 1) = "
+            f"{1 / (n + 1):.3g}; got {threshold!r}. It needs {needs} of them: state a larger rate, or give more normal "
+            "samples. `fit` holds out `calibration_fraction` of them, at most 2,000; `calibrate` takes all."
+        )
+
+
 def takes_entities(threshold: Threshold) -> TypeGuard[EntityThreshold]:
     """Whether a threshold has the optional capability (see `unalike.types.Threshold`)."""
     return bool(getattr(threshold, "takes_entities", False))

@@ -69,6 +69,11 @@ class PerEntity:
         if isinstance(self.least, bool) or not isinstance(self.least, (int, np.integer)) or self.least < 1:
             raise InvalidParameter(f"`least` must be a whole number of at least 1; got {self.least!r}.")
 
+    @property
+    def samples_needed(self) -> int:
+        """Calibration samples, of all entities together, without which the pooled threshold cannot hold its rate."""
+        return int(getattr(build_threshold(self.each), "samples_needed", 1))
+
     def fit(self, calibration_scores: FloatArray, entities: Sequence[Any] | None = None) -> Self:
         """Fit to ``(n,)`` scores of held-out normal samples; without `entities` ``(n,)``, one threshold for all."""
         scores = np.asarray(calibration_scores, dtype=np.float64)
@@ -172,9 +177,18 @@ class PerEntity:
             self._told.update(pooled)
             tell(
                 f"{len(self.using_pooled_)} of {len(self.counts_)} entities use the pooled threshold, having fewer "
-                f"than {self.least} calibration samples or too few for the rate: {_listed(pooled)}. Calibrate on more "
-                "of their normal samples."
+                f"than {self._least_of_one()}: {_listed(pooled)}. Calibrate on more of their normal samples."
             )
+
+    def _least_of_one(self) -> str:
+        """How many calibration samples an entity needs for its own, in words: for the rate in force, or `least`."""
+        pooled: Any = self._pooled()
+        rate = pooled.false_alarm_rate_
+        at_rate = pooled.at(rate) if rate is not None and hasattr(pooled, "at") else pooled
+        needs = int(getattr(at_rate, "samples_needed", 1))
+        if needs > self.least:
+            return f"the {needs} calibration samples that a false-alarm rate of {rate:.3g} needs"
+        return f"{self.least} calibration samples"
 
     def _holding(self) -> dict[Entity, Threshold]:
         rate = self._pooled().false_alarm_rate_

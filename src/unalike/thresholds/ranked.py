@@ -78,6 +78,8 @@ class Conformal(_Ranked):
         The ``floor(rate (n + 1))``-th largest calibration score.
     false_alarm_rate_ : float
         The rate in force.
+    samples_needed : int
+        The least ``n`` that can hold the stated rate; 1 when none is stated.
 
     Raises
     ------
@@ -98,6 +100,11 @@ class Conformal(_Ranked):
                 f"{n}. The rate in force is 1/{n + 1} = {1 / (n + 1):.3g}. Calibrate on more normal samples."
             )
         return self
+
+    @property
+    def samples_needed(self) -> int:
+        """Calibration samples without which the stated rate cannot be held; 1 when none is stated."""
+        return 1 if self.false_alarm_rate is None else needed(float(self.false_alarm_rate))
 
     @property
     def false_alarm_rate_(self) -> float:
