@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,12 +17,15 @@ from torch import Tensor, nn
 from unalike.data import count, evenly, take
 from unalike.embeddings import embed, embed_batch
 from unalike.encoders.build import build_encoder
-from unalike.errors import InvalidParameter
+from unalike.errors import InvalidParameter, TrainingWarning
 from unalike.objectives.build import build_objective
+from unalike.objectives.own import OwnScore
 from unalike.scorers.build import build_scorer
+from unalike.scorers.fusion import Fusion
+from unalike.scorers.objective import ObjectiveScore
 from unalike.seeding import derive
 from unalike.training import History, TrainingRows, branch_checkpoint, settle, total_steps, train
-from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Scorer, Training, View
+from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Schema, Scorer, Training, View
 from unalike.views.compose import as_view
 
 FROZEN = "frozen"
@@ -138,11 +142,13 @@ def fit_branch(
     encoder = build_encoder(branch.encoder, modality.schema, derive(seed, "encoder"), sample=sample)
     exact = bool(getattr(modality, "exact", False))
     if branch.objective is None:
+        _check_own_score(branch)
         judge = _judge(encoder, branch, train_parts, reference_parts, device, exact)
         return FittedBranch(branch, judge, None, [])
     settings = settle(branch.training, training, device)
-    untrained = _judge(copy.deepcopy(encoder), branch, train_parts, reference_parts, device, exact)
     objective = build_objective(branch.objective, encoder, derive(seed, "objective"))
+    floor = _judging(branch, copy.deepcopy(objective), sample)
+    untrained = _judge(floor, branch, train_parts, reference_parts, device, exact)
     view = prepared(modality.view() if branch.views is None else as_view(branch.views), sample)
     history = train(
         objective,
@@ -158,8 +164,38 @@ def fit_branch(
             {"encoder": branch.encoder, "objective": branch.objective, "views": branch.views},
         ),
     )
-    judge = _judge(objective.get_submodule("encoder"), branch, train_parts, reference_parts, device, exact)
+    judge = _judge(_judging(branch, objective), branch, train_parts, reference_parts, device, exact)
     return FittedBranch(replace(branch, training=settings), judge, untrained, history)
+
+
+def blank_encoder(branch: Branch, schema: Schema) -> nn.Module:
+    """What embeds in a branch, of the right shape, for weights that are read from a file."""
+    encoder = build_encoder(branch.encoder, schema, 0, blank=True)
+    if not _scores_itself(branch):
+        return encoder
+    shape = (2, *(max(length, 1) for length in schema.shape))
+    return _judging(branch, build_objective(branch.objective, encoder, 0), torch.zeros(shape))
+
+
+def _scores_itself(branch: Branch) -> bool:
+    return isinstance(build_scorer(branch.scorer), ObjectiveScore)
+
+
+def _check_own_score(branch: Branch) -> None:
+    if _scores_itself(branch):
+        raise InvalidParameter(
+            f"`scorer='objective'` must have an objective in its branch; {branch.name!r} has none. Give "
+            "objective='icl' for a table, or another scorer."
+        )
+
+
+def _judging(branch: Branch, objective: nn.Module, sample: Tensor | None = None) -> nn.Module:
+    """What embeds: the encoder of an objective, or the objective with its own score; `sample` prepares that."""
+    if not _scores_itself(branch):
+        return objective.get_submodule("encoder")
+    if sample is not None and hasattr(objective, "prepare"):
+        objective.prepare(sample)  # type: ignore[operator]
+    return OwnScore(objective)
 
 
 def score_parts(judges: Mapping[str, Judge], load: Loader, n: int, device: torch.device) -> dict[str, FloatArray]:
@@ -172,6 +208,14 @@ def score_parts(judges: Mapping[str, Judge], load: Loader, n: int, device: torch
         for name, judge in judges.items():
             scores[name].append(judge.scorer.score(embed_batch(judge.encoder, data, device)))
     return {name: np.concatenate(chunks) for name, chunks in scores.items()}
+
+
+def encoded_scores(
+    branches: Sequence[FittedBranch], fusion: Fusion, data: Tensor, device: torch.device
+) -> FloatArray:
+    """``(n,)`` fused scores of ``(n, *shape)`` encoded parts."""
+    judges = {branch.settings.name: branch.judge for branch in branches}
+    return fusion.score(score_parts(judges, lambda at: data[torch.from_numpy(at)], len(data), device))
 
 
 def fusion_weights(branches: Sequence[FittedBranch]) -> dict[str, float]:
@@ -284,3 +328,32 @@ def _judge(
 def embed_parts(judge: Judge, load: Loader, n: int, device: torch.device) -> FloatArray:
     """``(n, width)`` embeddings by one judge."""
     return embed(judge.encoder, load, n, device=device)
+
+
+def named_branch(branches: Sequence[FittedBranch], name: str | None) -> FittedBranch:
+    """The branch of that name; None: the first that was trained, or the first.
+
+    Raises
+    ------
+    InvalidParameter
+        When there is none of that name.
+    """
+    by_name = {branch.settings.name: branch for branch in branches}
+    if name is None:
+        return next((branch for branch in branches if branch.history), branches[0])
+    if name not in by_name:
+        raise InvalidParameter(f"`branch` must be one of {sorted(by_name)}; got {name!r}.")
+    return by_name[name]
+
+
+def warn_if_constant(branches: Sequence[FittedBranch]) -> None:
+    """Warn of branches that score all normal samples alike."""
+    for branch in branches:
+        reference = branch.judge.scorer.reference_scores_
+        if len(reference) >= 8 and np.ptp(reference) == 0.0:
+            warnings.warn(
+                f"Branch {branch.settings.name!r} gives every normal sample the same score, {reference[0]:.3g}: it "
+                "cannot tell anything apart. Check that the training samples differ.",
+                TrainingWarning,
+                stacklevel=4,
+            )

@@ -46,7 +46,7 @@ STAGES: dict[str, Mapping[str, str]] = {
     "encoders": encoders.NAMES,
     "modalities": modalities.MODALITIES,
     "objectives": objectives.NAMES,
-    "scorers": scorers.SCORERS,
+    "scorers": {**scorers.SCORERS, **scorers.NEEDS_OBJECTIVE},
     "thresholds": thresholds.THRESHOLDS,
     "views": {**views.NAMES, "compose": "unalike.views.compose:Compose"},
 }

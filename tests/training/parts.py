@@ -84,7 +84,7 @@ def same_weights(first: nn.Module, second: nn.Module) -> bool:
 def named_objective(name: str) -> tuple[nn.Module, Tensor]:
     """An objective of ours on a network for its kind of data, not prepared, and 32 samples."""
     draws = RowGenerator(1, torch.arange(32))
-    if name == "synthetic-contrast":
+    if name in ("icl", "synthetic-contrast"):
         settings, schema = TableMLP(hidden=(16,)), Schema((4, 2))
         data = torch.stack([draws.normal(4), torch.zeros(32, 4)], dim=-1)
     else:

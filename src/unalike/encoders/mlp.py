@@ -143,6 +143,7 @@ class TablePerceptron(nn.Module):
     def __init__(self, cells: TableCells, first: nn.Linear, flags: nn.Linear, rest: nn.Sequential) -> None:
         super().__init__()
         self.cells = cells
+        self.levels = cells.levels
         self.first = first
         self.flags = flags
         self.rest = rest
@@ -169,6 +170,7 @@ class TableCells(nn.Module):
 
     def __init__(self, levels: tuple[int, ...], embedding_width: int | None) -> None:
         super().__init__()
+        self.levels = levels
         numeric = [column for column, level in enumerate(levels) if level == 0]
         self.register_buffer("numeric", torch.tensor(numeric, dtype=torch.int64), persistent=False)
         self.categorical = [column for column, level in enumerate(levels) if level > 0]

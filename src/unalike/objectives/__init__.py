@@ -13,6 +13,7 @@ from unalike.lookup import exported
 
 if TYPE_CHECKING:
     from unalike.objectives.csi import CSI
+    from unalike.objectives.icl import ICL
     from unalike.objectives.moco import MoCo
     from unalike.objectives.simclr import SimCLR
     from unalike.objectives.supcon import SupCon
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 
 NAMES = {
     "csi": "unalike.objectives.csi:CSI",
+    "icl": "unalike.objectives.icl:ICL",
     "moco": "unalike.objectives.moco:MoCo",
     "simclr": "unalike.objectives.simclr:SimCLR",
     "supcon": "unalike.objectives.supcon:SupCon",
     "synthetic-contrast": "unalike.objectives.synthetic:SyntheticContrast",
 }
 
-__all__ = ["CSI", "NAMES", "MoCo", "SimCLR", "SupCon", "SyntheticContrast"]
+__all__ = ["CSI", "ICL", "NAMES", "MoCo", "SimCLR", "SupCon", "SyntheticContrast"]
 
 
 def __getattr__(name: str) -> Any:

@@ -101,13 +101,19 @@ class CSIObjective(nn.Module):
         Which columns of the shift head are in use: 0, and 1 + the position of each shift that `prepare` kept.
     """
 
+    used: Tensor
+
     def __init__(self, encoder: nn.Module, head: nn.Module, shift_head: nn.Linear, settings: CSI) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
         self.shift_head = shift_head
         self.settings = settings
-        self.kept: tuple[int, ...] = tuple(range(1 + len(settings.shifts)))
+        self.register_buffer("used", torch.ones(1 + len(settings.shifts), dtype=torch.bool))
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        return tuple(self.used.nonzero().flatten().tolist())
 
     def prepare(self, sample: Tensor) -> None:
         """Keep the shifts that change the data.
@@ -128,7 +134,7 @@ class CSIObjective(nn.Module):
             A shift is dropped. When none is left, this is SimCLR.
         """
         told = telling(self.settings.shifts, sample, self.settings.least_change)
-        self.kept = (0, *(position for position, keep in enumerate(told, start=1) if keep))
+        self.used.copy_(torch.tensor([True, *told]))
 
     def forward(self, batch: Batch, views: View, generator: RowGenerator) -> Tensor:
         """Scalar loss: `nt_xent` of all shifts of all ``n`` samples, and the cross entropy of telling the shifts."""

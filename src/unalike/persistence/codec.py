@@ -26,6 +26,7 @@ from unalike.persistence.steady import steady_skops
 
 _MORE_TYPES = {
     "Branch": "unalike.types:Branch",
+    "Memory": "unalike.memory:Memory",
     "Split": "unalike.data:Split",
     "Training": "unalike.types:Training",
     "scorers.Fusion": "unalike.scorers.fusion:Fusion",
@@ -107,7 +108,7 @@ def types() -> dict[str, str]:
         "encoders": encoders.NAMES,
         "modalities": modalities.MODALITIES,
         "objectives": objectives.NAMES,
-        "scorers": scorers.SCORERS,
+        "scorers": {**scorers.SCORERS, **scorers.NEEDS_OBJECTIVE},
         "thresholds": thresholds.THRESHOLDS,
         "views": views.NAMES,
     }

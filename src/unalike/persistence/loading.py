@@ -13,9 +13,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from unalike.branch import FittedBranch, Judge
+from unalike.branch import FittedBranch, Judge, blank_encoder
 from unalike.detector import Detector
-from unalike.encoders.build import build_encoder
 from unalike.errors import CannotLoad, InvalidParameter, MissingExtra
 from unalike.persistence import archive, parity
 from unalike.persistence.codec import Unpacker, unavailable
@@ -208,7 +207,7 @@ class _Loader:
         return FittedBranch(self._filled_branch(settings), trained, untrained, history)
 
     def _judge(self, packed: Mapping[str, Any], place: str, settings: Branch, schema: Schema) -> Judge:
-        encoder = build_encoder(settings.encoder, schema, 0, blank=True).to(_PRECISIONS[packed["precision"]])
+        encoder = blank_encoder(settings, schema).to(_PRECISIONS[packed["precision"]])
         encoder.load_state_dict(self._weights_of(place), assign=True)
         scorer = self._part(packed["scorer"], ("scorer", settings.name))
         return Judge(_frozen(encoder), scorer)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from unalike.scorers.mahalanobis import Mahalanobis
     from unalike.scorers.mixture import GaussianMixture
     from unalike.scorers.neighbors import KNN
+    from unalike.scorers.objective import ObjectiveScore
     from unalike.scorers.parametric import Centroid
     from unalike.scorers.svm import OneClassSVM
 
@@ -31,14 +32,19 @@ SCORERS = {
 }
 """Names that ``scorer=`` takes. What cannot be made from a name alone is only exported."""
 
+NEEDS_OBJECTIVE = {"objective": "unalike.scorers.objective:ObjectiveScore"}
+"""As `SCORERS`, for a branch whose objective has a score of its own."""
+
 _EXPORTED = {
     **SCORERS,
+    **NEEDS_OBJECTIVE,
     "outlier": "unalike.scorers.adapter:Outlier",
     "fusion": "unalike.scorers.fusion:Fusion",
 }
 
 __all__ = [
     "KNN",
+    "NEEDS_OBJECTIVE",
     "SCORERS",
     "Centroid",
     "Fusion",
@@ -46,6 +52,7 @@ __all__ = [
     "IsolationForest",
     "KernelDensity",
     "Mahalanobis",
+    "ObjectiveScore",
     "OneClassSVM",
     "Outlier",
 ]

@@ -1,0 +1,54 @@
+"""The score of the objective itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from unalike.errors import InvalidInput
+from unalike.scorers.arrays import checked, require_fitted
+from unalike.types import FloatArray, IntArray
+
+
+@dataclass
+class ObjectiveScore:
+    """Score = what the branch's objective gives as its own, such as the loss of `objectives.ICL`.
+
+    A branch with this scorer judges by ``objective.score`` and makes no use of the embedding; `Detector.embed` gives
+    that one score. The objective is then part of the saved model.
+
+    Attributes
+    ----------
+    reference_scores_ : ndarray
+        ``(r,)`` scores of `reference`; without one those of the training rows, which the network has learned from
+        (as it has for every scorer on a trained embedding). Thresholds do not use them.
+    """
+
+    def fit(self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None) -> Self:
+        """Take the ``(m, 1)`` scores of the training rows; nothing is learned."""
+        self.reference_scores_: FloatArray = _column(embeddings if reference is None else reference)
+        return self
+
+    def score(self, embeddings: FloatArray) -> FloatArray:
+        """``(n,)`` float64: the ``(n, 1)`` scores as they are."""
+        require_fitted(self, "reference_scores_")
+        return _column(embeddings, empty=True)
+
+    def state(self) -> dict[str, Any]:
+        require_fitted(self, "reference_scores_")
+        return {"reference_scores": self.reference_scores_}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.reference_scores_ = np.asarray(state["reference_scores"], dtype=np.float64)
+
+
+def _column(scores: FloatArray, *, empty: bool = False) -> FloatArray:
+    rows = checked(scores, empty=empty)
+    if rows.shape[1] != 1:
+        raise InvalidInput(
+            f"`embeddings` must be the objective's own scores (n, 1); got shape {rows.shape}. Give scorer='objective' "
+            "to a branch with such an objective, or score embeddings by 'knn'."
+        )
+    return rows[:, 0].astype(np.float64)
