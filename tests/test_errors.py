@@ -19,6 +19,7 @@ BUILT_IN = {
     "MissingExtra": ImportError,
     "UnalikeWarning": UserWarning,
     "TrainingWarning": errors.UnalikeWarning,
+    "InputWarning": errors.UnalikeWarning,
     "CalibrationWarning": errors.UnalikeWarning,
 }
 

@@ -12,6 +12,7 @@
 
     UnalikeWarning (UserWarning)
     ├── TrainingWarning                 collapse, or training that did not help
+    ├── InputWarning                    the data are usable, but look unlike what they are meant to be
     └── CalibrationWarning              too few calibration samples for the usual alarm rate
 
 Every message says what must hold, what was found and what to do:
@@ -59,6 +60,10 @@ class UnalikeWarning(UserWarning):
 
 class TrainingWarning(UnalikeWarning):
     """Training ended in a state that should be looked at: collapsed, or constant scores."""
+
+
+class InputWarning(UnalikeWarning):
+    """The data are usable, but look unlike what they are meant to be: on another scale than in training."""
 
 
 class CalibrationWarning(UnalikeWarning):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from unalike.data import take
-from unalike.errors import InvalidInput, InvalidParameter, NotFitted
+from unalike.errors import InputWarning, InvalidInput, InvalidParameter, NotFitted
 from unalike.modalities import Image
 from unalike.types import Schema
 
@@ -515,3 +515,56 @@ def test_grey_files_among_colour_ones_become_colour(tmp_path: Path) -> None:
     tensors = image.fit(paths).tensors(paths)
     assert tensors.shape == (2, 3, 8, 8)
     np.testing.assert_array_equal(tensors[0].numpy(), np.repeat(grey[None] / np.float32(255), 3, axis=0))
+
+
+# ---- another scale than in training ------------------------------------------------------------------------------
+
+
+def floats(n: int, largest: float, seed: int = 0) -> Pixels:
+    return (np.random.default_rng(seed).random((n, 6, 6)) * largest).astype(np.float32)
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+@pytest.mark.parametrize(("trained", "given"), [(1.0, 255.0), (255.0, 1.0), (1.0, 16.0), (-1.0, 255.0)])
+def test_floats_on_another_scale_are_warned_of(trained: float, given: float, as_list: bool) -> None:
+    modality = fitted(floats(20, trained))
+    X = floats(5, given, seed=1)
+    with pytest.warns(InputWarning, match=r"typically go up to .*got images that go up to") as told:
+        modality.check(list(X) if as_list else X)
+    assert told[0].filename == __file__
+    loaded = Image()
+    loaded.restore(json.loads(json.dumps(modality.state())))
+    with pytest.warns(InputWarning, match=f"up to {np.median(X.max(axis=(1, 2))):.3g},"):
+        loaded.check(X)
+
+
+def test_floats_for_bytes_and_the_reverse_are_warned_of(tmp_path: Path) -> None:
+    of_bytes, of_floats = fitted(pixels(20, 6, 6)), fitted(floats(20, 255.0))
+    Pillow.fromarray(pixels(6, 6)).save(tmp_path / "a.png")
+    Pillow.fromarray(floats(1, 255.0)[0]).save(tmp_path / "b.tif")
+    for modality, X in (
+        (of_bytes, floats(5, 255.0)),
+        (of_bytes, pixels(5, 6, 6).astype(np.int64)),
+        (of_bytes, [tmp_path / "b.tif"]),
+        (of_floats, pixels(5, 6, 6)),
+        (of_floats, [tmp_path / "a.png"]),
+        (of_floats, [Pillow.open(tmp_path / "a.png")]),
+    ):
+        with pytest.warns(InputWarning, match="on the scale of the training images"):
+            modality.check(X)
+
+
+def test_dark_bright_and_odd_images_are_no_other_scale(tmp_path: Path) -> None:
+    """Warnings are errors here."""
+    of_bytes, of_floats = fitted(pixels(20, 6, 6)), fitted(floats(20, 1.0))
+    dark = np.full((3, 6, 6), 2, dtype=np.uint8)
+    Pillow.fromarray(dark[0]).save(tmp_path / "dark.png")
+    one_hot = floats(9, 1.0, seed=2)
+    one_hot[4, 0, 0] = 1e6
+    for X in (dark, list(dark), [tmp_path / "dark.png"], floats(4, 0.3), floats(4, 3.0), np.zeros((1, 6, 6)), one_hot):
+        of_bytes.check(X)
+        of_floats.check(X)
+    fitted(one_hot).check(floats(9, 1.0))
+    old = Image()
+    old.restore({name: value for name, value in of_bytes.state().items() if name != "reach"})
+    old.check(floats(4, 255.0))

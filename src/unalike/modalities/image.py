@@ -15,6 +15,7 @@ from unalike.data import count, evenly, take
 from unalike.encoders.convnet import ConvNet
 from unalike.encoders.raw import Raw
 from unalike.errors import InvalidInput, InvalidParameter, MissingExtra, NotFitted
+from unalike.modalities.scale import reach, tell_of_another_scale
 from unalike.objectives.simclr import SimCLR
 from unalike.scorers.neighbors import KNN
 from unalike.types import Branch, Collection, FloatArray, IntArray, Schema, Training, View
@@ -28,6 +29,8 @@ Layout = Literal["auto", "channels-last", "channels-first"]
 _LARGEST_SIDE = 128
 _PLAIN_MODES = ("L", "RGB", "F", "I", "I;16", "I;16L", "I;16B", "I;16N")
 _SEVERAL = 64
+_FEW = 16
+_FLOATS = (".tif", ".tiff")
 
 
 @dataclass(kw_only=True)
@@ -52,6 +55,8 @@ class Image:
     ----------
     channels_ : int
     size_ : (int, int)
+    reach_ : float or None
+        How far the values of training images go, typically. Later images on another scale are warned of.
     """
 
     size: tuple[int, int] | None = None
@@ -85,11 +90,15 @@ class Image:
                 self._check_channels(images.shape[1], "`X`")
         if count(images) == 0:
             raise InvalidInput("`X` must hold at least one image; got none. Give more.")
+        if hasattr(self, "reach_"):
+            tell_of_another_scale(self.reach_, reach(self._some(images)))
         return images
 
     def fit(self, X: Collection) -> Image:
-        """Learn the number of channels and the size from training images."""
-        shapes = [X.shape[1:]] if isinstance(X, np.ndarray) else self._shapes(X)
+        """Learn the number of channels, the size and the scale from training images."""
+        several = take(X, evenly(count(X), _SEVERAL))
+        several = [image if isinstance(X, np.ndarray) else _image(image, self.layout) for image in several]
+        shapes = [image.shape for image in several]
         channels = {shape[0] for shape in shapes}
         if channels == {1, 3}:
             channels = {3}
@@ -100,6 +109,7 @@ class Image:
         self.channels_ = channels.pop()
         height, width = self.size or _typical_size([shape[1:] for shape in shapes])
         self.size_ = (int(height), int(width))
+        self.reach_ = reach(several)
         return self
 
     @property
@@ -152,18 +162,24 @@ class Image:
         )
 
     def state(self) -> dict[str, Any]:
-        """Channels and size."""
+        """Channels, size and scale."""
         self._need_fit()
-        return {"channels": self.channels_, "size": list(self.size_)}
+        return {"channels": self.channels_, "size": list(self.size_), "reach": self.reach_}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take saved channels and size."""
+        """Take saved channels, size and scale."""
         self.channels_ = int(state["channels"])
         self.size_ = (int(state["size"][0]), int(state["size"][1]))
+        self.reach_ = state.get("reach")
 
-    def _shapes(self, images: Collection) -> list[tuple[int, ...]]:
-        positions = evenly(len(images), _SEVERAL)
-        return [_image(image, self.layout).shape for image in take(images, positions)]
+    def _some(self, images: Collection) -> list[npt.NDArray[Any]]:
+        """A few of checked images for their scale; of files only those are read that may hold floats."""
+        some = take(images, evenly(count(images), _FEW))
+        if isinstance(images, np.ndarray):
+            return list(some)
+        typed = np.zeros((1, 1, 1), dtype=np.uint8)
+        known = [reading.is_path(image) and Path(image).suffix.lower() not in _FLOATS for image in some]
+        return [typed if is_known else _image(image, self.layout) for image, is_known in zip(some, known, strict=True)]
 
     def _one(self, image: Any) -> Tensor:
         import torch

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unalike.errors import CalibrationWarning, InvalidInput, InvalidParameter
+from unalike.errors import CalibrationWarning, InvalidInput, InvalidParameter, UnalikeWarning
 from unalike.plain import is_number
 from unalike.types import FloatArray
 
@@ -66,9 +66,9 @@ def at_least(ordered: FloatArray, scores: FloatArray) -> FloatArray:
     return np.asarray(len(ordered) - np.searchsorted(ordered, scores, side="left"), dtype=np.float64)
 
 
-def tell(message: str) -> None:
-    """A `CalibrationWarning` that points at the line of the user's that led to it."""
-    warnings.warn(message, CalibrationWarning, stacklevel=_outside())
+def tell(message: str, category: type[UnalikeWarning] = CalibrationWarning) -> None:
+    """A warning that points at the line of the user's that led to it."""
+    warnings.warn(message, category, stacklevel=_outside())
 
 
 def _outside() -> int:
