@@ -155,7 +155,7 @@ def test_what_no_file_can_hold_is_not_written(settings: dict[str, Any]) -> None:
 
 
 MISTAKES = {
-    'modalty = "image"': r"the keys must be among \['modality', 'encoder',.*; got \['modalty'\]",
+    'modalty = "image"': r"the keys must be .*'encoder',.*; got \['modalty'\]. Did you mean 'modality'\?",
     'modality = "sound"': r"`modality` must be one of \['image', 'table'.*; got 'sound'",
     "scorer = 5": "`scorer` must be the name of a part or a table with its 'type'; got 5",
     "[scorer]\nk = 5": "`scorer` must have a 'type', one of .*'knn'",
@@ -178,7 +178,8 @@ MISTAKES = {
     '[[branches]]\nname = "a"\nencoder = { type = "convnet", channels = 3 }': r"`branches\[0\].encoder.channels` must "
     "be a list, each a whole number; got 3",
     '[[branches]]\nname = "a"\nencoder = "raw"\nwait = 1': r"the keys in `branches\[0\]` must be among",
-    "[training]\nepoch = 1": r"the keys in `training` must be among \['epochs'.*; got \['epoch'\]",
+    "[training]\nepoch = 1": r"the keys in `training` .*\['epochs'.*; got \['epoch'\]. Did you mean 'epochs'\?",
+    "[training]\nqqq = 1": r"the keys in `training` must be among \['epochs'.*; got \['qqq'\].$",
     "[training]\nepochs = 1.5": "`training.epochs` must be a whole number or 'none'; got 1.5",
     "training = 3": "`training` must be a table",
     '[training]\ntype = "Trainer"': "`training.type` must be 'Training'",

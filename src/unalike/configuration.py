@@ -35,7 +35,7 @@ from unalike import encoders, modalities, objectives, scorers, thresholds, views
 from unalike.branch import FROZEN
 from unalike.detector import Detector
 from unalike.errors import InvalidInput, InvalidParameter
-from unalike.hints import NONE, Misfit, fitted, may_be_none
+from unalike.hints import NONE, Misfit, did_you_mean, fitted, may_be_none
 from unalike.lookup import named
 from unalike.plain import plain
 from unalike.types import Branch, Training
@@ -212,7 +212,9 @@ def _check_known(table: Mapping[str, Any], known: list[str], file: str, place: s
     unknown = sorted(set(table) - set(known))
     if unknown:
         where = f" in `{place}`" if place else ""
-        raise InvalidParameter(f"{file}: the keys{where} must be among {known}; got {unknown}.")
+        raise InvalidParameter(
+            f"{file}: the keys{where} must be among {known}; got {unknown}.{did_you_mean(unknown, known)}"
+        )
 
 
 def _settable(cls: Any) -> dict[str, Field[Any]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Literal, Union, get_args, get_origin
 
 NONE = "none"
@@ -12,6 +13,13 @@ NONE = "none"
 
 class Misfit(Exception):
     """The value does not fit; the message says what would."""
+
+
+def did_you_mean(names: Iterable[Any], known: Iterable[str]) -> str:
+    """The known names that unknown ones resemble, as the last sentence of an error; empty where none does."""
+    known = list(known)
+    alike = [match for name in names for match in get_close_matches(str(name), known, n=1)]
+    return f" Did you mean {' and '.join(map(repr, dict.fromkeys(alike)))}?" if alike else ""
 
 
 def may_be_none(hint: Any) -> bool:

@@ -73,3 +73,8 @@ def test_all_names_are_exported() -> None:
         assert hasattr(scorers, name)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         scorers.Nothing  # noqa: B018
+
+
+def test_a_detector_that_scores_no_new_rows_is_told_what_it_needs() -> None:
+    with pytest.raises(InvalidParameter, match=r"score new rows: give LocalOutlierFactor\(novelty=True\)\.$"):
+        build_scorer(LocalOutlierFactor())

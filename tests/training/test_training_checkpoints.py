@@ -225,7 +225,8 @@ BEGUN = Training(epochs=2, batch_size=16, learning_rate=1e-2)
             {"settings": Training(epochs=2, batch_size=8, learning_rate=1e-2)},
             r"training.batch_size was 16 and is now 8",
         ),
-        ({"seed": 1}, "seed was 0 and is now 1"),
+        ({"seed": 1}, r"a.safetensors' `random_state` was another one\. Fit as before"),
+        ({"seed": 1, "objective": Pull(network(seed=1))}, r"a.safetensors' `random_state` was another one\. Fit"),
         ({"n": 51}, r"rows.n was 50 and is now 51"),
         ({"n": rows(50, 2)}, r"n_anomalies was 0 and is now 2"),
         ({"n": rows(50, group=np.arange(50))}, r"rows.content"),
@@ -376,6 +377,11 @@ def test_a_detector_refuses_what_it_cannot_go_on_from(tmp_path: Path) -> None:
     other = detector(encoder=encoders.TableMLP(hidden=(5,)), objective="simclr")
     with pytest.raises(InvalidParameter, match=r"branch.encoder.hidden was \[4\] and is now \[5\]"):
         other.fit(table(), checkpoint=tmp_path / "fit")
+    with pytest.raises(InvalidParameter, match=r"`random_state` must be \d, .* got 41\. Give that one") as refused:
+        detector(random_state=41).fit(table(), checkpoint=tmp_path / "fit")
+    assert "rows" not in str(refused.value)
+    with pytest.raises(InvalidParameter, match=r"`random_state` must be \d, .* got RandomState"):
+        detector(random_state=np.random.RandomState(0)).fit(table(), checkpoint=tmp_path / "fit")
     with pytest.raises(InvalidParameter, match=r"rows\.content"):
         fitted.fit(table() + 1.0 * np.arange(60)[:, None], checkpoint=tmp_path / "fit")
     fitted.anomaly_scores(table())
@@ -396,3 +402,14 @@ def test_the_progress_of_a_resumed_training_shows_at_once(tmp_path: Path) -> Non
         except Killed:
             assert seen == [1, 2]
     assert seen == [2, 3, 4]
+
+
+def test_a_folder_without_any_training_takes_another_seed(tmp_path: Path) -> None:
+    open_folder(tmp_path / "fit", 0)
+    open_folder(tmp_path / "fit", 1)
+    (tmp_path / "fit" / "branch-a.safetensors").write_bytes(b"")
+    with pytest.raises(InvalidParameter, match=r"must be 1, that of .* got 0\."):
+        open_folder(tmp_path / "fit", 0)
+    marker = tmp_path / "fit" / "unalike-checkpoint.json"
+    marker.write_text(json.dumps({"format": "unalike checkpoint", "format_version": 1}))  # as earlier ones were
+    open_folder(tmp_path / "fit", 0)

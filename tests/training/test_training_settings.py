@@ -103,3 +103,14 @@ def test_long_names_of_branches_make_names_of_files(tmp_path: Path) -> None:
     assert len(set(paths)) == 4
     assert all(path.exists() for path in paths)
     assert paths[-1].name == "branch-short.safetensors"
+
+
+def test_an_unknown_field_is_named_beside_the_known_ones_and_the_one_that_was_meant() -> None:
+    with pytest.raises(
+        InvalidParameter, match=r"among \['epochs', 'steps'.*got \['epoch'\]\. Did you mean 'epochs'\?$"
+    ):
+        Detector("table", training={"epoch": 3, "steps": 4}).fit(np.eye(40))
+    with pytest.raises(InvalidParameter, match=r"got \['lr', 7\]\.$"):
+        settle(None, {"lr": 0.1, 7: 8})  # type: ignore[dict-item]
+    with pytest.raises(InvalidParameter, match=r"a mapping of some of its fields, \['epochs'.*got 3\. Give"):
+        settle(None, 3)  # type: ignore[arg-type]

@@ -36,6 +36,10 @@ def build_scorer(scorer: Any) -> Scorer:
     if is_outlier_detector(scorer):
         return Outlier(scorer)
     hint = " It is a class: make an object of it with ()." if isinstance(scorer, type) else ""
+    if (
+        getattr(scorer, "novelty", True) is False
+    ):  # scikit-learn's, which then scores only the rows that it is fitted on
+        hint = f" It must score new rows: give {type(scorer).__name__}(novelty=True)."
     raise InvalidParameter(
         f"`scorer` must be one of {sorted(SCORERS)}, an object with `fit(embeddings, reference, groups)` and "
         f"`score(embeddings)`, or an outlier detector of PyOD's or scikit-learn's; got {scorer!r}.{hint}"

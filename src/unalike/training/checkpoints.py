@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -25,6 +26,7 @@ from unalike.training.identity import differences
 _MARKER = "unalike-checkpoint.json"
 _FORMAT = {"format": "unalike checkpoint", "format_version": 1}
 _KEY = "unalike"
+_SEED = "random_state"
 _LONGEST_NAME = 200
 """Characters of a branch's name in that of its file: with what stands around them below the usual limit of 255."""
 
@@ -112,7 +114,7 @@ def open_folder(path: str | os.PathLike[str], random_state: Any = 0) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         strange = [place.name for place in folder.iterdir() if not _is_temporary(place)]
         if not marker.exists() and not strange:
-            _write_whole(marker, json.dumps(_FORMAT).encode())
+            _write_whole(marker, json.dumps({**_FORMAT, **_seed(random_state)}).encode())
     except OSError as error:
         raise InvalidParameter(
             f"`checkpoint` must be a folder that can be written; got {str(path)!r}: {error}. Choose another."
@@ -127,6 +129,14 @@ def open_folder(path: str | os.PathLike[str], random_state: Any = 0) -> Path:
     except ValueError:
         found = {}
     _check_version(marker, found)
+    begun, given = found.get(_SEED), _seed(random_state).get(_SEED)
+    if strange == [_MARKER] and given != begun:  # nothing has been trained there yet
+        _write_whole(marker, json.dumps({**_FORMAT, **_seed(random_state)}).encode())
+    elif begun is not None and given != begun:
+        raise InvalidParameter(
+            f"`random_state` must be {begun}, that of the fit that {str(path)!r} was begun with; got {random_state!r}. "
+            "Give that one to go on, or choose another folder."
+        )
     return folder
 
 
@@ -148,6 +158,12 @@ def _check_version(path: Path, found: Any) -> None:
             f"{str(path)!r} was written in format {found.get('format_version')}; this unalike reads "
             f"{_FORMAT['format_version']}. Use the unalike that wrote it, or delete the folder to start anew."
         )
+
+
+def _seed(random_state: Any) -> dict[str, int]:
+    """What the marker tells of it; what a generator will draw is not known here."""
+    is_whole = isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool)
+    return {_SEED: int(random_state)} if is_whole else {}
 
 
 def _is_temporary(path: Path) -> bool:

@@ -66,7 +66,9 @@ def identity(
 
 
 def differences(old: Any, new: Any, place: str = "") -> list[str]:
-    """Where two identities differ, in words."""
+    """Where two identities differ, in words; of another seed, from which much else is drawn, nothing more is told."""
+    if not place and old.get("seed") != new.get("seed"):
+        return ["`random_state` was another one"]
     if isinstance(old, dict) and isinstance(new, dict):
         names = dict.fromkeys([*old, *new])
         parts = (differences(old.get(name), new.get(name), f"{place}.{name}" if place else name) for name in names)

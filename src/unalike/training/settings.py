@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from unalike.errors import InvalidParameter
+from unalike.hints import did_you_mean
 from unalike.plain import is_number, plain
 from unalike.types import Training
 
@@ -45,12 +46,25 @@ def settle(
         )
     if override is None or isinstance(override, Training):
         settings = override or own
-    elif not isinstance(override, Mapping) or not set(override) <= {field.name for field in fields(own)}:
-        raise InvalidParameter(f"`training` must be a Training or a mapping of its fields; got {override!r}.")
     else:
-        settings = replace(own, **override)
+        settings = replace(own, **_known(override))
     check(settings, device)
     return _plain(settings)
+
+
+def _known(override: Any) -> Mapping[str, Any]:
+    known = [field.name for field in fields(Training)]
+    if not isinstance(override, Mapping):
+        raise InvalidParameter(
+            f"`training` must be a Training or a mapping of some of its fields, {known}; got {override!r}. Give "
+            "{'epochs': 10}, for example."
+        )
+    unknown = [name for name in override if name not in known]
+    if unknown:
+        raise InvalidParameter(
+            f"The keys of `training` must be among {known}; got {unknown}.{did_you_mean(unknown, known)}"
+        )
+    return override
 
 
 def check(settings: Training, device: torch.device | None = None) -> None:
