@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from unalike import encoders
-from unalike.encoders import MLP, NAMES, ConvNet, Raw, RawTable, ResNet18, TableMLP, Timm
+from unalike.encoders import MLP, NAMES, ConvNet, Raw, RawTable, ResNet18, TableMLP, TableTransformer, Timm
 from unalike.encoders.build import build_encoder
 from unalike.lookup import named
 from unalike.seeding import RowGenerator
@@ -38,6 +38,13 @@ CASES = {
     "table-mlp-layer": (TableMLP(hidden=(16,), width=8, normalization="layer", activation="relu"), TABLE),
     "table-mlp-numeric": (TableMLP(), Schema((4, 2))),
     "table-mlp-categories": (TableMLP(embedding_width=3), Schema((2, 2), (3, 9))),
+    "table-mlp-periodic": (TableMLP(numbers="periodic"), TABLE),
+    "table-mlp-piecewise": (TableMLP(numbers="piecewise-linear"), TABLE),
+    "table-mlp-piecewise-categories": (TableMLP(numbers="piecewise-linear"), Schema((2, 2), (3, 9))),
+    "table-transformer": (TableTransformer(), TABLE),
+    "table-transformer-one": (TableTransformer(blocks=1, heads=2, width=6, numbers="periodic"), TABLE),
+    "table-transformer-piecewise": (TableTransformer(numbers="piecewise-linear"), Schema((4, 2))),
+    "table-transformer-categories": (TableTransformer(), Schema((2, 2), (3, 9))),
     "mlp": (MLP(), VECTORS),
     "mlp-image": (MLP(hidden=(32, 16, 8), width=4), GREY),
     "raw": (Raw(), GREY),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unalike.encoders.mlp import MLP, TableMLP
     from unalike.encoders.raw import Raw, RawTable
     from unalike.encoders.resnet import ResNet18
+    from unalike.encoders.tabletransformer import TableTransformer
 
 NAMES = {
     "convnet": "unalike.encoders.convnet:ConvNet",
@@ -24,10 +25,11 @@ NAMES = {
     "raw-table": "unalike.encoders.raw:RawTable",
     "resnet18": "unalike.encoders.resnet:ResNet18",
     "table-mlp": "unalike.encoders.mlp:TableMLP",
+    "table-transformer": "unalike.encoders.tabletransformer:TableTransformer",
     "timm": "unalike.encoders.backbones:Timm",
 }
 
-__all__ = ["MLP", "NAMES", "ConvNet", "Raw", "RawTable", "ResNet18", "TableMLP", "Timm"]
+__all__ = ["MLP", "NAMES", "ConvNet", "Raw", "RawTable", "ResNet18", "TableMLP", "TableTransformer", "Timm"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 from unalike.errors import InvalidParameter, MissingExtra
+from unalike.plain import is_number
 from unalike.types import Schema
 
 
@@ -38,6 +40,18 @@ def wholes(name: str, values: Any, least: int = 1) -> tuple[int, ...]:
             f"`{name}` must be a tuple of one or more whole numbers; got {values!r}. Try (128, 128)."
         )
     return tuple(whole(name, value, least) for value in values)
+
+
+def positive(name: str, value: Any) -> None:
+    """Refuse what is not a finite number above 0.
+
+    Raises
+    ------
+    InvalidParameter
+        When it is not.
+    """
+    if not is_number(value) or not 0.0 < value < math.inf:
+        raise InvalidParameter(f"`{name}` must be a finite number above 0; got {value!r}. Try 0.1.")
 
 
 def one_of(name: str, value: Any, known: Sequence[Any]) -> None:

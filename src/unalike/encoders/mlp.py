@@ -10,7 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from unalike.encoders.checks import fixed_size, one_of, table_levels, whole, wholes
+from unalike.encoders.checks import fixed_size, one_of, positive, table_levels, whole, wholes
+from unalike.encoders.numbers import KINDS, Numbers, numbers_of
 from unalike.types import Schema
 
 Activation = Literal["silu", "relu"]
@@ -59,9 +60,9 @@ class MLP:
 class TableMLP:
     """Settings of a perceptron on rows of a table.
 
-    A numeric cell enters as it is. A categorical column has one learned vector per category and one for
-    categories that training did not see (code 0, and any code out of range). A missing cell enters as
-    zeros, and a flag per column tells the first layer.
+    A numeric cell enters as it is, or as `numbers` says. A categorical column has one learned vector per
+    category and one for categories that training did not see (code 0, and any code out of range). A missing
+    cell enters as zeros, and a flag per column tells the first layer.
 
     Parameters
     ----------
@@ -69,6 +70,12 @@ class TableMLP:
         As in `MLP`.
     embedding_width : int, optional
         Width of each category's vector. None: ``min(50, round(1.6 * levels**0.56))``, fastai's rule.
+    numbers : {"plain", "periodic", "piecewise-linear"}
+        What a number becomes: itself; itself and learned sines and cosines (`numbers.PeriodicNumbers`); how far each
+        of 16 bins between quantiles of the training data is filled (`numbers.PiecewiseNumbers`).
+    frequency_scale : float
+        Of the periodic ones: standard deviation of the first frequencies, in periods per unit, above 0. The larger,
+        the narrower a range of values can be told apart.
 
     Raises
     ------
@@ -86,15 +93,20 @@ class TableMLP:
     activation: Activation = "silu"
     normalization: Normalization = "none"
     embedding_width: int | None = None
+    numbers: Numbers = "plain"
+    frequency_scale: float = 0.1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", _checked(self.hidden, self.width, self.activation, self.normalization))
         if self.embedding_width is not None:
             whole("embedding_width", self.embedding_width)
+        one_of("numbers", self.numbers, KINDS)
+        positive("frequency_scale", self.frequency_scale)
 
     def build(self, schema: Schema) -> TablePerceptron:
         """The network for rows ``(columns, 2)``; torch's generator draws its weights."""
-        cells = TableCells(table_levels("TableMLP", schema), self.embedding_width)
+        levels = table_levels("TableMLP", schema)
+        cells = TableCells(levels, self.embedding_width, self.numbers, self.frequency_scale)
         first = nn.Linear(cells.width, self.hidden[0])
         flags = nn.Linear(schema.shape[0], self.hidden[0], bias=False)
         rest = _after_first(self.hidden, self.width, self.activation, self.normalization)
@@ -149,6 +161,10 @@ class TablePerceptron(nn.Module):
         self.rest = rest
         self.width = _out(first, rest)
 
+    def prepare(self, sample: Tensor) -> None:
+        """Learn what `numbers` needs from training rows ``(m, columns, 2)``."""
+        self.cells.prepare(sample)
+
     def forward(self, data: Tensor) -> Tensor:
         """Embeddings ``(n, width)``."""
         embeddings: Tensor = self.rest(self.first(self.cells(data)) + self.flags(data[..., 1]))
@@ -164,11 +180,17 @@ class TableCells(nn.Module):
         For each column the number of codes, 0 for a numeric column.
     embedding_width : int, optional
         As in `TableMLP`.
+    numbers : str
+        As in `TableMLP`.
+    frequency_scale : float
+        As in `TableMLP`.
     """
 
     numeric: Tensor
 
-    def __init__(self, levels: tuple[int, ...], embedding_width: int | None) -> None:
+    def __init__(
+        self, levels: tuple[int, ...], embedding_width: int | None, numbers: Numbers, frequency_scale: float
+    ) -> None:
         super().__init__()
         self.levels = levels
         numeric = [column for column, level in enumerate(levels) if level == 0]
@@ -178,13 +200,25 @@ class TableCells(nn.Module):
         self.vectors = nn.ModuleList(
             _vectors(levels[column], width) for column, width in zip(self.categorical, widths, strict=True)
         )
-        self.width = len(numeric) + sum(widths)
+        # None where there is nothing to learn: without numeric columns a weight would have no gradient.
+        made = numbers_of(numbers, len(numeric), frequency_scale) if numeric and numbers != "plain" else None
+        self.numbers = made
+        self.width = len(numeric) * (1 if made is None else made.width) + sum(widths)
+
+    def prepare(self, sample: Tensor) -> None:
+        """As `TablePerceptron.prepare`."""
+        if self.numbers is not None:
+            missing = sample[:, self.numeric, 1] > 0.5
+            self.numbers.prepare(sample.detach()[:, self.numeric, 0].masked_fill(missing, 0.0), missing)
 
     def forward(self, data: Tensor) -> Tensor:
         """Numbers ``(n, width)``; those of a missing cell are 0."""
         missing = data[..., 1] > 0.5  # (n, columns)
         values = data[..., 0].masked_fill(missing, 0.0)
         parts = [values[:, self.numeric]]
+        if self.numbers is not None:
+            inputs = self.numbers(parts[0]).masked_fill(missing[:, self.numeric, None], 0.0)
+            parts = [inputs.flatten(1)]
         for column, vectors in zip(self.categorical, self.vectors, strict=True):
             code = known_codes(values[:, column], vectors.num_embeddings)  # type: ignore[arg-type]
             parts.append(vectors(code).masked_fill(missing[:, column, None], 0.0))

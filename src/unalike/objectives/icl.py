@@ -31,8 +31,8 @@ class ICL:
     where it does not, the loss is high, and the mean loss over the positions is the method's own score
     (`ICLObjective.score`, in a detector ``scorer="objective"``).
 
-    The encoder learns beside the two: from the whole row in which the window's cells are missing, its embedding must
-    find the window as well. The gradient of that stops at the windows, so that the score is the paper's.
+    The encoder learns beside the two: of each row one window is drawn, and from the row in which its cells are missing
+    the embedding must find it as well. The gradient of that stops at the windows, so that the score is the paper's.
 
     Parameters
     ----------
@@ -165,10 +165,10 @@ class ICLObjective(nn.Module):
         self.codes = None if codes is None else codes.to(device, dtype)
 
     def forward(self, batch: Batch, views: View, generator: RowGenerator) -> Tensor:
-        """Scalar: mean loss of the paper's two networks plus that of the encoder, over rows and positions.
+        """Scalar: mean loss of the paper's two networks over rows and positions, plus that of the encoder over rows.
 
-        A labelled anomaly pays minus the logarithm of the probability of *not* finding the window. `views` and
-        `generator` are not used: nothing is drawn.
+        A labelled anomaly pays minus the logarithm of the probability of *not* finding the window. `views` are not
+        used: what belongs together are parts of one row.
 
         Raises
         ------
@@ -178,8 +178,10 @@ class ICLObjective(nn.Module):
         cells = self._cells(batch.data)  # (n, columns, width)
         windows = self._windows(cells)  # (n, windows, d)
         anomalous = None if batch.label is None else batch.label != 0
-        own = _paid(self._rests(cells), windows, self.settings.temperature, anomalous)
-        return own + _paid(self._embedded(batch.data), windows.detach(), self.settings.temperature, anomalous)
+        chosen = generator.integers(windows.shape[1])  # (n,)
+        own = _paid(self._rests(cells), windows, None, self.settings.temperature, anomalous)
+        embedded = self._embedded(batch.data, chosen)[:, None]  # (n, 1, d)
+        return own + _paid(embedded, windows.detach(), chosen, self.settings.temperature, anomalous)
 
     @torch.no_grad()
     def score(self, batch: Batch) -> Tensor:
@@ -222,14 +224,13 @@ class ICLObjective(nn.Module):
         vectors: Tensor = _prepared(self.rest)(cells[:, self.outside].flatten(2))
         return vectors
 
-    def _embedded(self, data: Tensor) -> Tensor:
-        """``(n, windows, d)``: by the encoder, from rows in which the cells of one window each are missing."""
-        hidden = torch.zeros(len(self.inside), data.shape[1], dtype=torch.bool, device=data.device)
-        hidden = hidden.scatter(1, self.inside, True)  # (windows, columns)
+    def _embedded(self, data: Tensor, chosen: Tensor) -> Tensor:
+        """``(n, d)``: by the encoder, from rows in which the cells of the `chosen` ``(n,)`` window are missing."""
+        hidden = torch.zeros(data.shape[:2], dtype=torch.bool, device=data.device)
+        hidden = hidden.scatter(1, self.inside[chosen], True)  # (n, columns)
         gone = torch.tensor([0.0, 1.0], dtype=data.dtype, device=data.device)
-        rows = torch.where(hidden[..., None], gone, data[:, None])  # (n, windows, columns, 2)
-        embeddings = self.head(self.encoder(rows.flatten(0, 1)))
-        return embeddings.unflatten(0, (len(data), len(hidden)))
+        vectors: Tensor = self.head(self.encoder(torch.where(hidden[..., None], gone, data)))
+        return vectors
 
 
 def _prepared(network: nn.Sequential | None) -> nn.Sequential:
@@ -239,7 +240,7 @@ def _prepared(network: nn.Sequential | None) -> nn.Sequential:
 
 
 def _logits(queries: Tensor, windows: Tensor, temperature: float) -> Tensor:
-    """``(n, windows, windows)``: how well each query fits each window of its row."""
+    """``(n, q, windows)``: how well each query ``(n, q, d)`` fits each window ``(n, windows, d)`` of its row."""
     # Half precision would be off by several hundredths after the division by the temperature.
     with torch.autocast(queries.device.type, enabled=False):
         kind = torch.promote_types(queries.dtype, torch.float32)
@@ -247,14 +248,17 @@ def _logits(queries: Tensor, windows: Tensor, temperature: float) -> Tensor:
         return left @ right.transpose(1, 2) / temperature
 
 
-def _paid(queries: Tensor, windows: Tensor, temperature: float, anomalous: Tensor | None) -> Tensor:
+def _paid(
+    queries: Tensor, windows: Tensor, chosen: Tensor | None, temperature: float, anomalous: Tensor | None
+) -> Tensor:
+    """Mean cost of finding the window of each query, which is `chosen` ``(n,)`` of one and the q-th of all."""
     logits = _logits(queries, windows, temperature)
-    right = logits.diagonal(dim1=1, dim2=2)  # (n, windows)
-    total = logits.logsumexp(dim=2)
-    cost = (total - right).mean(dim=1)  # (n,)
+    place = torch.arange(logits.shape[2], device=logits.device).expand(len(logits), -1)
+    place = (place if chosen is None else chosen[:, None])[..., None]  # (n, q, 1)
+    total = logits.logsumexp(dim=2)  # (n, q)
+    cost = (total - logits.gather(2, place)[..., 0]).mean(dim=1)  # (n,)
     if anomalous is not None:
-        itself = torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
-        wrong = logits.masked_fill(itself, -torch.inf).logsumexp(dim=2)
+        wrong = logits.scatter(2, place, -torch.inf).logsumexp(dim=2)
         cost = torch.where(anomalous, (total - wrong).mean(dim=1), cost)
     return cost.mean()
 
