@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
-TABLE_SUFFIXES = frozenset({".csv", ".parquet", ".pq"})
+TABLE_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq", ".tsv", ".tsv.gz")
 
 
 def is_path(X: Any) -> bool:
@@ -57,10 +57,61 @@ def image_paths(folder: str | Path) -> list[Path]:
     return found
 
 
-def read_table(path: str | Path) -> pa.Table:
-    """A CSV or Parquet file as an Arrow table.
+def is_table(path: str | Path) -> bool:
+    """Whether the name is that of a CSV, TSV or Parquet file."""
+    return Path(path).name.lower().endswith(TABLE_SUFFIXES)
 
-    In a CSV file an empty cell, NA, NaN or null is missing, in columns of text too; a quoted one is a text.
+
+def is_parquet(path: str | Path) -> bool:
+    """Whether the name is that of a Parquet file."""
+    return Path(path).suffix.lower() in (".parquet", ".pq")
+
+
+def table_paths(folder: str | Path) -> list[Path]:
+    """All table files below `folder`, sorted; hidden ones and those of ``_`` (markers of Spark's) are left out.
+
+    Raises
+    ------
+    InvalidInput
+        When there is no folder, or no table in it.
+    """
+    root = existing(folder)
+    files = (path for path in root.rglob("*") if is_table(path) and path.is_file())
+    found = sorted(path for path in files if not any(part[0] in "._" for part in path.relative_to(root).parts))
+    if not found:
+        raise InvalidInput(f"{str(folder)!r} must hold tables ({', '.join(TABLE_SUFFIXES)}); got none. Give another.")
+    return found
+
+
+def csv_options(path: str | Path, column_types: Any = None) -> dict[str, Any]:
+    """How CSV files are read: an empty cell, NA, NaN or null is missing, in columns of text too; a quoted one is text.
+
+    Parameters
+    ----------
+    path : str or Path
+        Tabs part the cells of a ``.tsv`` file.
+    column_types : pyarrow.Schema, optional
+        Instead of the types that the cells look like.
+    """
+    import pyarrow.csv
+
+    tabs = ".tsv" in Path(path).name.lower()
+    return {
+        "parse_options": pyarrow.csv.ParseOptions(delimiter="\t" if tabs else ",", newlines_in_values=True),
+        "convert_options": pyarrow.csv.ConvertOptions(
+            strings_can_be_null=True, quoted_strings_can_be_null=False, column_types=column_types
+        ),
+    }
+
+
+def unreadable(path: str | Path, error: Exception) -> InvalidInput:
+    """What is raised when a table file is broken."""
+    kind = Path(path).suffixes[-2:] if Path(path).suffix == ".gz" else [Path(path).suffix]
+    return InvalidInput(f"{str(path)!r} must be a readable {''.join(kind)[1:].lower()} file; got an error: {error}.")
+
+
+def read_table(path: str | Path) -> pa.Table:
+    """A CSV, TSV or Parquet file as an Arrow table; CSV as `csv_options` tells.
 
     Raises
     ------
@@ -72,16 +123,14 @@ def read_table(path: str | Path) -> pa.Table:
     import pyarrow.parquet
 
     file = existing(path)
-    suffix = file.suffix.lower()
-    if suffix not in TABLE_SUFFIXES:
-        raise InvalidInput(f"A table must be a file in {sorted(TABLE_SUFFIXES)}; got {str(path)!r}.")
+    if not is_table(file):
+        raise InvalidInput(f"A table must be a file in {list(TABLE_SUFFIXES)}; got {str(path)!r}.")
     try:
-        if suffix == ".csv":
-            nulls = pyarrow.csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=False)
-            return pyarrow.csv.read_csv(file, convert_options=nulls)
-        return pyarrow.parquet.read_table(file)
-    except (pa.ArrowException, OSError) as error:
-        raise InvalidInput(f"{str(path)!r} must be a readable {suffix[1:]} file; got an error: {error}.") from error
+        if is_parquet(file):
+            return pyarrow.parquet.read_table(file)
+        return pyarrow.csv.read_csv(file, **csv_options(file))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise unreadable(path, error) from error
 
 
 def read_npz(path: str | Path, key: str | None = None) -> npt.NDArray[Any]:
