@@ -41,3 +41,20 @@ def test_it_trains_by_settings_and_a_saved_model_scores_bit_equal(name, tmp_path
     loaded = load(tmp_path / "model.unalike")
     assert np.array_equal(loaded.anomaly_scores(test), detector.anomaly_scores(test))
     assert loaded.get_params()["objective"] == OBJECTIVES[name]
+
+
+@pytest.mark.filterwarnings("ignore:The shift 'rotate-")
+def test_its_own_score_knows_which_shifts_were_dropped_after_loading(tmp_path):
+    """On pictures that are alike upside down, half a turn changes nothing and is left out."""
+    noise = 0.1 * np.random.default_rng(0).normal(size=(48, 8, 8))
+    same = (np.abs(np.linspace(-1, 1, 8))[:, None] + noise).astype(np.float32)
+    objective = CSI(shifts=("rotate-90", "rotate-180"))
+    training = {"epochs": 2, "batch_size": 16, "steps": None}
+    detector = Detector(
+        "image", objective=objective, scorer="objective", training=training, calibration_fraction=0.0
+    ).fit(same)
+    assert detector.branches_[0].judge.encoder.objective.kept == (0, 1)
+    save(detector, tmp_path / "model.unalike")
+    loaded = load(tmp_path / "model.unalike")
+    assert loaded.branches_[0].judge.encoder.objective.kept == (0, 1)
+    assert np.array_equal(loaded.anomaly_scores(same), detector.anomaly_scores(same))
