@@ -52,9 +52,11 @@ def test_the_sets_are_what_they_are_said_to_be():
 def test_training_and_test_rows_are_apart():
     labels = demo.digits().labels
     rows = demo.parted(labels, seed=0)
-    assert labels[rows.train].sum() == 0
-    assert np.array_equal(np.sort(np.concatenate([rows.train, rows.test])), np.arange(len(labels)))
+    assert labels[rows.train].sum() == labels[rows.calibration].sum() == 0
+    every = np.concatenate([rows.train, rows.calibration, rows.test])
+    assert np.array_equal(np.sort(every), np.arange(len(labels)))
     assert len(rows.train) == (labels == 0).sum() // 2
+    assert abs(len(rows.calibration) - (labels[rows.test] == 0).sum()) <= 1
     assert not np.array_equal(rows.train, demo.parted(labels, seed=1).train)
 
 
@@ -116,7 +118,7 @@ def test_the_samples_on_disk_are_those_of_the_demo(ran):
     folder, _, _ = ran
     digits, cancer = demo.digits(), demo.breast_cancer()
     for case, rows in ((case, demo.parted(case.labels, seed=3)) for case in (digits, cancer)):
-        for name, positions in (("train", rows.train), ("test", rows.test)):
+        for name, positions in (("train", rows.train), ("calibration", rows.calibration), ("test", rows.test)):
             if case.modality == "image":
                 arrays = np.load(folder / f"{case.name}-{name}.npz")
                 found, labels = arrays["X"], arrays["odd"] if name == "test" else np.zeros(len(positions))

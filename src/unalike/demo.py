@@ -1,8 +1,9 @@
 """The demonstration: two real sets that ship with scikit-learn, from training to results on disk.
 
 Handwritten digits as 8x8 images (even digits are normal, odd ones anomalies) and the breast-cancer table
-(benign tumours are normal, malignant ones anomalies). Half of the normal samples train; the rest and all
-anomalies test. Both sets are small and easy: they show that everything works, not how good the method is.
+(benign tumours are normal, malignant ones anomalies). Half of the normal samples train; of the rest, half and all
+anomalies test, and the other half is left for another threshold. Both sets are small and easy: they show that
+everything works, not how good the method is.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class Parted:
 
     train: IntArray
     test: IntArray
+    calibration: IntArray
 
 
 def run(out: str | Path, seed: int = 0, *, console: Console | None = None) -> dict[str, Any]:
@@ -77,7 +79,8 @@ def run(out: str | Path, seed: int = 0, *, console: Console | None = None) -> di
         Folder that is made when it is missing. Per set it gets the model ``<name>.unalike`` and the decisions
         ``<name>.csv``; both sets share ``summary.json``. To try the command line on, their samples are in
         ``breast-cancer-train.csv``, ``breast-cancer-test.csv`` (labels: column malignant), ``digits-train.npz`` and
-        ``digits-test.npz`` (labels: array odd).
+        ``digits-test.npz`` (labels: array odd). ``breast-cancer-calibration.csv`` and ``digits-calibration.npz`` hold
+        normal samples that neither trained nor test, for another threshold.
     seed : int
         One seed gives one result.
     console : rich.console.Console, optional
@@ -127,10 +130,11 @@ def breast_cancer() -> Case:
 
 
 def parted(labels: IntArray, seed: int) -> Parted:
-    """Half of the normal samples train; the other half and all anomalies test."""
+    """Half of the normal samples train, a quarter and all anomalies test, a quarter is left for calibration."""
     normal = numpy_generator(seed, "demo").permutation(np.flatnonzero(labels == 0))
-    half = len(normal) // 2
-    return Parted(np.sort(normal[:half]), np.sort(np.concatenate([normal[half:], np.flatnonzero(labels == 1)])))
+    train, test, calibration = np.split(normal, [len(normal) // 2, len(normal) * 3 // 4])
+    test = np.concatenate([test, np.flatnonzero(labels == 1)])
+    return Parted(np.sort(train), np.sort(test), np.sort(calibration))
 
 
 def auroc_by_scorer(
@@ -226,16 +230,14 @@ def _write(case: Case, folder: Path, rows: Parted, detector: Detector, columns: 
 
 
 def _write_data(case: Case, folder: Path, rows: Parted) -> None:
-    """Training and test samples as files that the command line reads."""
-    train, test = folder / f"{case.name}-train", folder / f"{case.name}-test"
-    if case.modality == "table":
-        columns = {name: column.to_numpy() for name, column in zip(case.X.column_names, case.X.columns, strict=True)}
-        writing.write_rows({name: column[rows.train] for name, column in columns.items()}, train.with_suffix(".csv"))
-        judged = {name: column[rows.test] for name, column in columns.items()}
-        writing.write_rows({**judged, "malignant": case.labels[rows.test]}, test.with_suffix(".csv"))
-        return
-    writing.write_npz({"X": case.X[rows.train]}, train.with_suffix(".npz"))
-    writing.write_npz({"X": case.X[rows.test], "odd": case.labels[rows.test]}, test.with_suffix(".npz"))
+    """Training, calibration and test samples as files that the command line reads."""
+    for name, positions in (("train", rows.train), ("calibration", rows.calibration), ("test", rows.test)):
+        path, samples, labels = folder / f"{case.name}-{name}", take(case.X, positions), case.labels[positions]
+        if case.modality == "table":
+            columns = dict(zip(samples.column_names, (column.to_numpy() for column in samples.columns), strict=True))
+            writing.write_rows(columns | ({"malignant": labels} if name == "test" else {}), path.with_suffix(".csv"))
+        else:
+            writing.write_npz({"X": samples} | ({"odd": labels} if name == "test" else {}), path.with_suffix(".npz"))
 
 
 def _show(result: Mapping[str, Any], detector: Detector, console: Console) -> None:

@@ -36,7 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             patch.setattr(cls, "branches", _hurried(cls))
         for case in (demo.digits(), demo.breast_cancer()):
             rows = demo.parted(case.labels, seed=0)
-            few = demo.Parted(rows.train[:120], np.concatenate([rows.test[:20], rows.test[-20:]]))
+            few = demo.Parted(rows.train[:120], np.concatenate([rows.test[:20], rows.test[-20:]]), rows.calibration)
             demo._write_data(case, folder / "demo", few)
             threshold = Conformal(false_alarm_rate=demo.FALSE_ALARM_RATE)
             detector = Detector(case.modality, threshold=threshold).fit(take(case.X, few.train))
