@@ -1,9 +1,10 @@
 """Exact nearest rows of a bank, in bounded memory.
 
-The bulk of the work is one matrix product per block, ``|y|^2 - 2 x.y`` by ``addmm``, in single precision.
-It only proposes candidates: their distances are computed again by direct differences in double precision,
+Where the bank fills few dimensions a tree over its principal components proposes candidates (`unalike.scorers.tree`).
+Elsewhere the bulk of the work is one matrix product per block, ``|y|^2 - 2 x.y`` by ``addmm``, in single precision.
+Either only proposes: distances are computed again by direct differences in double precision,
 so near-duplicates do not suffer from cancellation and a row scores in a batch as it does alone. Whether a
-nearer row can have been missed is decided from the rounding error of the product, which grows as
+nearer row can have been missed is decided from the rounding error of the projection, or of the product, which grows as
 ``sqrt(d) u (|x| + |y|)^2`` (Higham and Mary, "A new approach to probabilistic rounding error analysis", SIAM
 J. Sci. Comput. 2019); the few rows where it can are searched again in double precision, then directly.
 """
@@ -11,7 +12,9 @@ J. Sci. Comput. 2019); the few rows where it can are searched again in double pr
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +23,7 @@ import torch
 from torch import Tensor
 
 from unalike.scorers.arrays import unit_rows
+from unalike.scorers.tree import ProjectedTree, grow, rounds
 from unalike.types import BoolArray, FloatArray, IntArray
 
 _SPARE = 8
@@ -27,6 +31,9 @@ _SPARE = 8
 _KEPT_CHUNKS = 16
 # An error this small relative to the distance cannot be told from the exact answer (ties, mostly).
 _NEGLIGIBLE = 1e-9
+
+# Squared distances and positions ``(n, k)``, and ``(n,)`` whether no nearer row can have been missed.
+_Found = tuple[FloatArray, IntArray, BoolArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,7 @@ class Search:
         Cosine distance is ``1 - cos``, computed as half the squared distance of unit vectors.
     chunk_mb : int
         Working memory of a search in MiB. Between searches a bank of up to 16 times as much is also kept in single
-        precision, ready for the product.
+        precision, ready for the product, and a tree of up to 16 times as much.
     """
 
     def __init__(self, bank: FloatArray, *, metric: Literal["euclidean", "cosine"], chunk_mb: int) -> None:
@@ -68,6 +75,8 @@ class Search:
         self._width = bank.shape[1] + (metric == "cosine")
         self._centre, self._scale = self._frame()
         self._kept: tuple[Tensor, Tensor] | None = None
+        self._tree: ProjectedTree | None = None
+        self._grown = False
 
     def nearest(self, queries: FloatArray, k: int, skip: Skip | None = None) -> tuple[FloatArray, IntArray]:
         """Distances and positions of the `k` nearest bank rows, nearest first.
@@ -90,9 +99,7 @@ class Search:
         """
         squared = np.empty((len(queries), k))
         positions = np.empty((len(queries), k), dtype=np.int64)
-        # Half the memory holds a block of distances and the rows that make it; wide ones, for the cost of selecting
-        # per distance falls with the length of the row.
-        step = max(int(math.sqrt(self._width**2 + self._numbers / 2) - self._width) // 4, 1)
+        step = max(self._numbers // (8 * (self._width + k + _SPARE)), 1)
         for start in range(0, len(queries), step):
             part = slice(start, start + step)
             lifted = self._lift(queries[part]).astype(np.float64)
@@ -114,9 +121,8 @@ class Search:
         squared = np.empty((len(lifted), k))
         positions = np.empty((len(lifted), k), dtype=np.int64)
         rows: IntArray = np.arange(len(lifted))
-        for precision in (np.float32, np.float64):
-            own_skip = skip and skip.part(rows)
-            squared[rows], positions[rows], sure = self._by_product(lifted[rows], k, own_skip, precision)
+        for search in self._ways(k):
+            squared[rows], positions[rows], sure = search(lifted[rows], k, skip and skip.part(rows))
             rows = rows[~sure]
             if len(rows) == 0:
                 return squared, positions
@@ -124,18 +130,69 @@ class Search:
             squared[row], positions[row] = self._directly(lifted[row], k, skip and skip.part(slice(row, row + 1)))
         return squared, positions
 
+    def _ways(self, k: int) -> Iterator[Callable[[FloatArray, int, Skip | None], _Found]]:
+        """Searches, each for the rows that those before it left in doubt."""
+        counts = rounds(k)
+        tree = self._grown_tree() if counts else None
+        if tree is not None:
+            yield partial(self._by_tree, tree, counts[0], tree.reach)
+            for count in counts[1:]:
+                yield partial(self._farther, tree, count)
+        for precision in (np.float32, np.float64):
+            yield partial(self._in_blocks, partial(self._by_product, precision=precision))
+
+    def _grown_tree(self) -> ProjectedTree | None:
+        if not self._grown:
+            self._tree = grow(self._framed_rows, len(self.bank), self._width, 2 * _KEPT_CHUNKS * self._numbers)
+            self._grown = True
+        return self._tree
+
+    def _farther(self, tree: ProjectedTree, count: int, lifted: FloatArray, k: int, skip: Skip | None) -> _Found:
+        """For rows that lie far from the bank, or have many of its rows at nearly one distance."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            cheap = tree.sees_little((lifted - self._centre) / self._scale, count)
+        return self._by_tree(tree, count, math.inf if cheap else tree.reach, lifted, k, skip)
+
+    def _by_tree(
+        self, tree: ProjectedTree, count: int, reach: float, lifted: FloatArray, k: int, skip: Skip | None
+    ) -> _Found:
+        with np.errstate(over="ignore", invalid="ignore"):
+            framed = (lifted - self._centre) / self._scale
+            candidates, bound, found = tree.nearest(framed, min(count, len(self.bank)), reach)
+            squared = np.where(found, self._exact(lifted, candidates, skip), np.nan)
+            squared, positions = _ordered(squared, candidates, k)
+            farthest = np.sqrt(squared[:, -1]) / self._scale
+            # A nearer row than the farthest one found is at most this long.
+            longest = 2.0 * np.sqrt((framed * framed).sum(axis=1)) + farthest
+            error = 4.0 * self._width * np.finfo(np.float64).eps * longest
+            tied = (bound >= farthest - error) & (error <= _NEGLIGIBLE * farthest)
+            sure = (bound >= farthest + error) | tied | (farthest == 0.0)
+        return squared, positions, sure
+
+    def _in_blocks(
+        self,
+        search: Callable[[FloatArray, int, Skip | None], _Found],
+        lifted: FloatArray,
+        k: int,
+        skip: Skip | None,
+    ) -> _Found:
+        # Half the memory holds a block of distances and the rows that make it; wide ones, for the cost of selecting
+        # per distance falls with the length of the row.
+        step = max(int(math.sqrt(self._width**2 + self._numbers / 2) - self._width) // 4, 1)
+        parts = [slice(start, start + step) for start in range(0, len(lifted), step)]
+        blocks = [search(lifted[part], k, skip and skip.part(part)) for part in parts]
+        squared, positions, sure = zip(*blocks, strict=True)
+        return np.concatenate(squared), np.concatenate(positions), np.concatenate(sure)
+
     def _by_product(
         self, lifted: FloatArray, k: int, skip: Skip | None, precision: type[np.float32] | type[np.float64]
-    ) -> tuple[FloatArray, IntArray, BoolArray]:
-        """Squared distances and positions ``(n, k)``, and ``(n,)`` whether no nearer row can have been missed."""
+    ) -> _Found:
         count = min(k + _SPARE, len(self.bank))
         with np.errstate(over="ignore", invalid="ignore"):
             framed = (lifted - self._centre) / self._scale
             length2 = (framed * framed).sum(axis=1)
             candidates, last = self._candidates(framed.astype(precision), count, skip)
-            squared = self._exact(lifted, candidates, skip)
-            order = np.lexsort((candidates, squared), axis=-1)[:, :k]
-            squared = np.take_along_axis(squared, order, axis=1)
+            squared, positions = _ordered(self._exact(lifted, candidates, skip), candidates, k)
             farthest = (np.sqrt(squared[:, -1]) / self._scale) ** 2
             # A nearer row than the farthest one found is at most this long.
             longest = 2.0 * np.sqrt(length2) + np.sqrt(farthest)
@@ -145,7 +202,7 @@ class Search:
             missed = last + length2 <= farthest + error
             tied = (precision is np.float64) & (error <= _NEGLIGIBLE * farthest)
             sure = ~missed | tied | (farthest == 0.0) | (count == len(self.bank))
-        return squared, np.take_along_axis(candidates, order, axis=1), sure
+        return squared, positions, sure
 
     def _candidates(self, framed: npt.NDArray[Any], count: int, skip: Skip | None) -> tuple[IntArray, FloatArray]:
         """Positions ``(n, count)`` of the rows of least ``|y|^2 - 2 x.y``, and its largest value ``(n,)`` there."""
@@ -182,6 +239,10 @@ class Search:
         rows = torch.from_numpy((self._lift(self.bank[part]) - self._centre) / self._scale).to(dtype)
         return rows, rows.square().sum(dim=1)
 
+    def _framed_rows(self, positions: IntArray) -> FloatArray:
+        """Rows ``(b, width)`` of the bank in its frame, in double precision."""
+        return np.asarray((self._lift(self.bank[positions]).astype(np.float64) - self._centre) / self._scale)
+
     def _blocks(self) -> list[slice]:
         """The whole bank, in parts that fit in a quarter of the memory as float64."""
         step = max(self._numbers // (4 * self._width), 1)
@@ -210,3 +271,9 @@ class Search:
             squared[skip.bank == skip.queries] = np.nan
         order = np.argsort(squared, kind="stable")[:k]
         return squared[order], order
+
+
+def _ordered(squared: FloatArray, candidates: IntArray, k: int) -> tuple[FloatArray, IntArray]:
+    """The `k` least of each row ``(n, count)`` and their positions, least first."""
+    order = np.lexsort((candidates, squared), axis=-1)[:, :k]
+    return np.take_along_axis(squared, order, axis=1), np.take_along_axis(candidates, order, axis=1)
