@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEV_READY := .venv/.ready-dev
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format deepod clean
 
 demo: $(READY)  ## run the main job on real data, write models and results to ./demo
 	$(BIN)/unalike demo --out demo
@@ -22,8 +22,10 @@ format: $(DEV_READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+deepod: .venv-deepod/.ready  ## an environment for two peers of benchmarks/tables.py (Python 3.11, 3 GB, CPU)
+
 clean:
-	rm -rf .venv build dist demo src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-deepod build dist demo src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "unalike needs Python 3.11 to 3.13; say make PYTHON=python3.12")'
@@ -34,4 +36,10 @@ $(READY): pyproject.toml constraints.txt
 
 $(DEV_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv-deepod/.ready: benchmarks/deepod-requirements.txt
+	test -x .venv-deepod/bin/python || python3.11 -m venv .venv-deepod
+	.venv-deepod/bin/python -m pip install --quiet --requirement benchmarks/deepod-requirements.txt
+	.venv-deepod/bin/python -c 'import deepod.models'
 	touch $@

@@ -39,7 +39,7 @@ class Model(Protocol):
     """A detector under test. Making one imports all it needs; `fit` and `score` are timed.
 
     Methods that differ only in how one fitted detector is read share it: `score` is told which one is
-    asked for.
+    asked for. One that works in another process may have `costs()`, columns that it measured itself.
     """
 
     def fit(self, train: Any) -> None: ...
@@ -143,12 +143,13 @@ def measure(model: Model, train: Any, test: Any, labels: IntArray, methods: Sequ
     model.fit(train)
     fit_seconds = time.perf_counter() - started
     scores: dict[str, FloatArray] = {}
-    costs: dict[str, Values] = {}
+    costs: dict[str, dict[str, float]] = {}
     for method in methods:
         started = time.perf_counter()
         scores[method] = model.score(test, method)
         score_seconds = time.perf_counter() - started
         costs[method] = {"fit_s": fit_seconds, "score_s": score_seconds, "peak_mb": max(_peak_mb() - before, 0.0)}
+        costs[method].update(getattr(model, "costs", dict)())
     return {method: {**metrics(labels, scores[method]), **costs[method]} for method in methods}
 
 

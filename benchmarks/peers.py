@@ -7,7 +7,7 @@ their time grows with the square of the rows or with hundreds of epochs: see `MO
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -53,6 +53,11 @@ class Peer:
     def score(self, test: FloatArray, method: str = "") -> FloatArray:
         scores: FloatArray = np.asarray(self._detector.decision_function(self._standardised(test)), dtype=np.float64)
         return scores
+
+    def costs(self) -> Mapping[str, float]:
+        """What the detector measured itself, because it works in another process; most do not."""
+        costs: Mapping[str, float] = getattr(self._detector, "costs", {})
+        return costs
 
     def threshold(self) -> float:
         """What PyOD sets from the training scores and `contamination`."""

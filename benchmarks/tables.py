@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import datasets, harness
+from benchmarks import datasets, deepod, harness
 from benchmarks.ours import OURS
 from benchmarks.peers import PEERS
 from benchmarks.results import Results, Values
 from unalike.types import FloatArray, IntArray
 
-METHODS: dict[str, harness.Maker] = {**OURS, **PEERS}
+METHODS: dict[str, harness.Maker] = {**OURS, **PEERS, **deepod.DEEPOD}
 
 _PRELOAD = ("unalike.detector", "unalike.modalities.table", "lightning_fabric", "pyod.models.base_dl")
 _PUBLISHED_LEAST, _PUBLISHED_MOST = 1_000, 50_000
@@ -106,7 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _known(parser, "method", options.methods, METHODS)
     _known(parser, "protocol", options.protocols, PROTOCOLS)
     names = datasets.choose(datasets.names_in(options.data), options.sets)
-    todo = jobs(options.data.resolve(), names, options.protocols, options.seeds, options.methods)
+    methods = _available(options.methods)
+    todo = jobs(options.data.resolve(), names, options.protocols, options.seeds, methods)
     with Results(options.out) as results:
         missing = harness.run(todo, results, threads=options.threads, time_limit=options.time_limit, preload=_PRELOAD)
     return harness.exit_status(missing)
@@ -118,6 +120,15 @@ def _check(train: FloatArray, labels: IntArray) -> None:
             f"a split must have training rows and both kinds of test rows; got {len(train)} training rows and "
             f"{int(labels.sum())} anomalies among {len(labels)} test rows"
         )
+
+
+def _available(methods: Sequence[str]) -> list[str]:
+    """Without those whose environment is not there; that is said."""
+    why = deepod.missing(methods)
+    if why is None:
+        return list(methods)
+    print(why, file=sys.stderr, flush=True)
+    return [method for method in methods if method not in deepod.DEEPOD]
 
 
 def _known(parser: argparse.ArgumentParser, what: str, asked: Sequence[str], known: Iterable[str]) -> None:
