@@ -5,10 +5,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.neighbors import LocalOutlierFactor
 from tests.cli.parts import run
 
-from unalike import __version__, load
+from unalike import Detector, __version__, load, save
+from unalike.cli.summary import _columns, _facts
 from unalike.evaluation import evaluate
+from unalike.persistence import inspect
+from unalike.thresholds import Fixed, PerEntity
 
 # ---- evaluate and inspect ----------------------------------------------------------------------------------------
 
@@ -86,15 +90,52 @@ def test_labels_can_be_words(place, tmp_path):
 
 def test_inspect_tells_what_the_model_says_of_itself(place, capsys):
     assert run("inspect", place / "image.unalike") == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    limit = load(place / "image.unalike").threshold_.threshold_
+    assert lines[:4] == [
+        "kind of data image, 1 channel, 8 x 8 pixels",
+        "trained on 48 images",
+        f"threshold Conformal, false-alarm rate 0.1, score above {limit:.4g}",
+        "calibrated on 12 images",
+    ]
+    assert lines[4].startswith(f"versions unalike {__version__}, python")
+    assert "branch encoder objective scorer steps weight" in lines
+    assert "contrast ConvNet(channels=(16, 32, 64)) SimCLR(temperature=0.2) KNN(k=1) 3 1" in lines
+    assert "pixels Raw - KNN(k=1) - 1" in lines
+    assert len(lines) < 15
+
+
+def test_inspect_names_the_columns_by_kind(place, capsys):
+    assert run("inspect", place / "table.unalike") == 0
+    out = capsys.readouterr().out
+    assert "columns        3 numbers: a, b, c  " in out
+    assert "               1 category: colour  " in out
+    assert max(map(len, out.splitlines())) <= 120
+
+
+def test_inspect_gives_everything_as_json(place, capsys):
+    assert run("inspect", place / "image.unalike", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == inspect(place / "image.unalike")
+    assert run("inspect", place / "image.unalike", "--json", "--toml") == 2
+    assert "Give one." in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore::unalike.errors.CalibrationWarning")
+def test_inspect_of_entities_of_no_threshold_and_of_older_models(place, tmp_path, capsys):
+    X = np.random.default_rng(0).normal(size=(100, 12))
+    detector = Detector("table", objective="frozen", scorer=LocalOutlierFactor(novelty=True), calibration_fraction=0)
+    save(detector.fit(X), tmp_path / "m.unalike")
+    assert run("inspect", tmp_path / "m.unalike") == 0
     out = " ".join(capsys.readouterr().out.split())
-    history = load(place / "image.unalike").history_["contrast"]
-    assert "image detector for samples of shape (1, 8, 8)" in out
-    assert "trained on 48 samples, calibrated on 12" in out
-    assert "branch contrast" in out
-    assert "branch pixels, 0 weights, counts 1 in the fusion" in out
-    assert "steps=3" in out
-    assert f"{history[1]['loss']:.4f} in the first epoch, {history[-1]['loss']:.4f} in the last" in out
-    assert f"unalike {__version__}, python" in out
+    assert "columns 12 numbers: x0, x1, x2, x3, x4, x5, x6, x7 and 4 more threshold none yet: run unalike" in out
+    assert "sklearn.neighbors._lof:LocalOutlierFactor - 1" in out
+    detector.set_params(threshold=PerEntity(Fixed(3.0), least=40), calibration_fraction=0.5)
+    manifest = inspect(save(detector.fit(X, entities=["a"] * 97 + ["b"] * 3), tmp_path / "m.unalike"))
+    assert ("threshold", "PerEntity, one each for 1 of 2 entities, no false-alarm rate promised, score above 3") in (
+        _facts(manifest)
+    )
+    state = {"columns": ["a", "b"], "levels": [[], ["x"]]}
+    assert _columns(state) == [("columns", "1 number: a"), ("", "1 category: b")]
 
 
 def test_evaluate_judges_each_entity_by_its_own_threshold(place, tmp_path):

@@ -185,40 +185,6 @@ def show_comparison(console: Console, comparison: Comparison) -> None:
         console.print(sentence)
 
 
-def show_model(console: Console, manifest: Mapping[str, Any]) -> None:
-    """What `unalike.persistence.inspect` says of a saved model."""
-    about = manifest["summary"]
-    console.print(f"{about['modality']} detector for samples of shape {tuple(about['shape'])}")
-    console.print(f"trained on {about['trained_on']} samples, calibrated on {about['calibrated_on']}")
-    if about["false_alarm_rate"] is None:
-        console.print("no false-alarm rate in force")
-    else:
-        console.print(f"false-alarm rate: {about['false_alarm_rate']:.4g} (score above {about['threshold']:.4g})")
-    shares = manifest["fusion"]["settings"]["fields"]["weights"] or {}
-    for (name, part), stored in zip(about["branches"].items(), manifest["branches"], strict=True):
-        console.print(f"branch {name}, {part['weights']:,} weights, counts {shares.get(name, 1.0):g} in the fusion")
-        console.print(_branch_table(part, stored))
-    size = sum(entry["bytes"] for entry in manifest["entries"].values())
-    console.print(f"format {manifest['format_version']}, {size / 2**20:.2f} MiB, sha256 {manifest['sha256']}")
-    console.print("written by " + ", ".join(f"{name} {version}" for name, version in manifest["versions"].items()))
-
-
-def _branch_table(part: Mapping[str, Any], stored: Mapping[str, Any]) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2))
-    table.add_row("encoder", part["encoder"])
-    table.add_row("objective", part["objective"] or "none: frozen")
-    table.add_row("scorer", part["scorer"])
-    training = stored["settings"]["fields"]["training"]
-    if training is not None:
-        table.add_row("training", ", ".join(f"{name}={value}" for name, value in training["fields"].items()))
-    history = stored["history"]
-    if len(history) > 1:
-        table.add_row("loss", _ends(history))
-        ranks = [f"{history[place]['effective_rank']:.1f}" for place in (0, -1)]
-        table.add_row("effective rank", f"{ranks[0]} before training, {ranks[1]} after")
-    return table
-
-
 def _ends(history: Sequence[Mapping[str, Any]]) -> str:
     # The first row is from before training and has no loss.
     return f"{history[1]['loss']:.4f} in the first epoch, {history[-1]['loss']:.4f} in the last"

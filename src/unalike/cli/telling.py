@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from unalike.cli.options import Seed
+from unalike.errors import InvalidParameter
 
 
 def inspect(
@@ -15,10 +17,13 @@ def inspect(
     toml: Annotated[
         bool, typer.Option("--toml", help="Print its settings instead, as a file that fit --config takes.")
     ] = False,
+    everything: Annotated[
+        bool, typer.Option("--json", help="Print all that the model says of itself, as JSON.")
+    ] = False,
 ) -> None:
     """Tell what a model is, how it was trained and by which versions."""
-    from unalike.cli import outputs
-
+    if toml and everything:
+        raise InvalidParameter("`--toml` and `--json` print different things; got both. Give one.")
     if toml:
         from unalike.configuration import settings_as_toml
         from unalike.persistence import load
@@ -27,7 +32,13 @@ def inspect(
         return
     from unalike.persistence import inspect
 
-    outputs.show_model(outputs.plain_console(), inspect(model))
+    manifest = inspect(model)
+    if everything:
+        typer.echo(json.dumps(manifest, indent=1))
+        return
+    from unalike.cli import outputs, summary
+
+    summary.show_model(outputs.plain_console(), manifest)
 
 
 def demo(
