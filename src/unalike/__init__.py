@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unalike import encoders, errors, modalities, objectives, scorers, thresholds, views
-    from unalike.decisions import Decisions, Event, Explanation
+    from unalike.decisions import Decisions, Event, Explanation, Explanations
     from unalike.detector import Detector
     from unalike.evaluation import Evaluation, evaluate
     from unalike.persistence import load, save
@@ -27,6 +27,7 @@ _NAMES = {
     "Evaluation": "unalike.evaluation",
     "Event": "unalike.decisions",
     "Explanation": "unalike.decisions",
+    "Explanations": "unalike.decisions",
     "Training": "unalike.types",
     "ViewCheck": "unalike.viewcheck",
     "ViewChecks": "unalike.viewcheck",
@@ -43,6 +44,7 @@ __all__ = [
     "Evaluation",
     "Event",
     "Explanation",
+    "Explanations",
     "Training",
     "ViewCheck",
     "ViewChecks",

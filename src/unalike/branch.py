@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from unalike.data import count, evenly, take
 from unalike.embeddings import embed, embed_batch
 from unalike.encoders.build import build_encoder
+from unalike.encoders.skip import SkipConnection
 from unalike.errors import InvalidParameter, TrainingWarning
 from unalike.objectives.build import build_objective
 from unalike.objectives.own import OwnScore
@@ -32,7 +33,8 @@ FROZEN = "frozen"
 
 _KEPT_BYTES = 512 * 2**20
 _SAMPLE = 10_000
-_CHUNK = 1024
+_CHUNK, _LARGEST_CHUNK = 1024, 16_384
+_CHUNK_BYTES = 2**20
 
 Loader = Callable[[IntArray], Tensor]
 
@@ -86,7 +88,8 @@ class Parts:
 def load_parts(modality: Modality, parts: Collection, *, keep: bool) -> Loader:
     """A function from positions to the tensor of these parts.
 
-    With `keep` the tensors of all parts stay in memory, up to 512 MB, for the many passes of training.
+    With `keep` the tensors of all parts stay in memory for the many passes of training: up to 512 MB, and those of
+    parts that are larger than memory themselves in any case.
     """
 
     def load(positions: IntArray) -> Tensor:
@@ -96,7 +99,8 @@ def load_parts(modality: Modality, parts: Collection, *, keep: bool) -> Loader:
     if not keep or n == 0:
         return load
     first = load(np.arange(1))
-    if first.numel() * first.element_size() * n > _KEPT_BYTES:
+    # What is read in passes cannot be gone through in random order.
+    if first.numel() * first.element_size() * n > _KEPT_BYTES and not getattr(parts, "lazy", False):
         return load
     kept = torch.cat([load(np.arange(start, min(start + 512, n))) for start in range(0, n, 512)])
     return lambda positions: kept[torch.from_numpy(positions)]
@@ -143,11 +147,13 @@ def fit_branch(
     exact = bool(getattr(modality, "exact", False))
     if branch.objective is None:
         _check_own_score(branch)
+        encoder = _with_skip(encoder, branch, modality.schema, sample, device)
         judge = _judge(encoder, branch, train_parts, reference_parts, device, exact)
         return FittedBranch(branch, judge, None, [])
     settings = settle(branch.training, training, device)
     objective = build_objective(branch.objective, encoder, derive(seed, "objective"))
     floor = _judging(branch, copy.deepcopy(objective), sample)
+    floor = _with_skip(floor, branch, modality.schema, sample, device)
     untrained = _judge(floor, branch, train_parts, reference_parts, device, exact)
     view = prepared(modality.view() if branch.views is None else as_view(branch.views), sample)
     history = train(
@@ -164,7 +170,8 @@ def fit_branch(
             {"encoder": branch.encoder, "objective": branch.objective, "views": branch.views},
         ),
     )
-    judge = _judge(_judging(branch, objective), branch, train_parts, reference_parts, device, exact)
+    encoder = _with_skip(_judging(branch, objective), branch, modality.schema, sample, device)
+    judge = _judge(encoder, branch, train_parts, reference_parts, device, exact)
     return FittedBranch(replace(branch, training=settings), judge, untrained, history)
 
 
@@ -172,9 +179,22 @@ def blank_encoder(branch: Branch, schema: Schema) -> nn.Module:
     """What embeds in a branch, of the right shape, for weights that are read from a file."""
     encoder = build_encoder(branch.encoder, schema, 0, blank=True)
     if not _scores_itself(branch):
-        return encoder
+        return encoder if branch.skip is None else SkipConnection(encoder, build_encoder(branch.skip, schema, 0))
     shape = (2, *(max(length, 1) for length in schema.shape))
     return _judging(branch, build_objective(branch.objective, encoder, 0), torch.zeros(shape))
+
+
+def _with_skip(encoder: nn.Module, branch: Branch, schema: Schema, sample: Tensor, device: torch.device) -> nn.Module:
+    """The encoder with its branch's skip connection, if it has one; the weights are final."""
+    if branch.skip is None or _scores_itself(branch):
+        return encoder
+    joined = SkipConnection(encoder, build_encoder(branch.skip, schema, 0, sample=sample))
+
+    def load(positions: IntArray) -> Tensor:
+        return sample[torch.from_numpy(positions)]
+
+    joined.measure(*(embed(part, load, len(sample), device=device) for part in (joined.encoder, joined.skip)))
+    return joined
 
 
 def _scores_itself(branch: Branch) -> bool:
@@ -203,10 +223,15 @@ def score_parts(judges: Mapping[str, Judge], load: Loader, n: int, device: torch
     scores: dict[str, list[FloatArray]] = {name: [] for name in judges}
     for judge in judges.values():
         judge.encoder.eval().to(device)
-    for start in range(0, n, _CHUNK):
-        data = load(np.arange(start, min(start + _CHUNK, n)))
+    start, chunk = 0, _CHUNK
+    while start < n:
+        data = load(np.arange(start, min(start + chunk, n)))
         for name, judge in judges.items():
             scores[name].append(judge.scorer.score(embed_batch(judge.encoder, data, device)))
+        start += chunk
+        # Small parts come many at a time: a search that may ask each chunk what pays is then quicker.
+        part = data.numel() * data.element_size() / len(data)
+        chunk = int(np.clip(_CHUNK_BYTES / max(part, 1.0), _CHUNK, _LARGEST_CHUNK))
     return {name: np.concatenate(chunks) for name, chunks in scores.items()}
 
 

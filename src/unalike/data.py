@@ -113,6 +113,38 @@ def evenly(n: int, at_most: int) -> IntArray:
     return np.unique(np.linspace(0, n - 1, min(n, at_most)).round().astype(np.int64))
 
 
+def one_of_each_stretch(n: int, most: int, generator: np.random.Generator) -> IntArray:
+    """``(most,)`` sorted positions among ``n > most`` samples, one at random in each of so many equal stretches.
+
+    Evenly spaced ones could meet only one phase of what is periodic, such as one hour of the day.
+    """
+    starts = np.arange(most + 1) * n // most
+    return np.asarray(starts[:-1] + generator.integers(0, np.diff(starts)), dtype=np.int64)
+
+
+def shared_out(kept: int, seen: int, new: int, most: int) -> tuple[IntArray, IntArray]:
+    """Which of `kept` earlier samples and of `new` ones to keep, so that at most `most` stand for all alike.
+
+    Parameters
+    ----------
+    kept, seen : int
+        How many earlier samples there are, and how many they stand for.
+    new, most : int
+        How many come, and how many may stay; at least 1.
+
+    Returns
+    -------
+    old, added : ndarray
+        ``(m,)`` sorted positions among either, evenly spaced.
+    """
+    if kept == seen and seen + new <= most:
+        return np.arange(kept), np.arange(new)
+    # Each kept sample stands for `seen / kept`, and each that is added must not stand for fewer.
+    share = min(most / (seen + new), kept / seen)
+    added = min(round(new * share), most - 1)
+    return evenly(kept, min(kept, most - added)), evenly(new, added)
+
+
 def group_codes(groups: Sequence[Any], n: int, name: str = "groups") -> IntArray:
     """``(n,)`` int64: the rank of each value among the distinct ones; `name` stands in errors.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -135,11 +135,11 @@ class Part:
     place : str
         Column, word, time step and channel, or region of the picture.
     share : float
-        Share of the sample's score that it causes; the shares of one sample sum to at most 1.
+        Share that it causes of what the sample scores above a usual one; the shares of one sample sum to at most 1.
     value : Any
-        What was found there.
+        What was found there, as the user gave it; None where that is nothing.
     usual : Any
-        What normal samples have there.
+        What the nearest normal samples have there; None where that is nothing.
     """
 
     place: str
@@ -161,7 +161,7 @@ class Explanation:
     parts : tuple of Part
         Causes, largest share first.
     nearest : tuple of str
-        Ids of the nearest normal samples, nearest first.
+        Ids of the normal samples that are nearest apart from the guilty places, nearest first.
     picture : ndarray or None
         The modality's own: heat map ``(height, width)``, ``(steps, channels)``, ``(columns,)`` or ``(tokens,)``.
     mask : ndarray or None
@@ -174,3 +174,53 @@ class Explanation:
     nearest: tuple[str, ...]
     picture: FloatArray | None = None
     mask: BoolArray | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanations(Sequence[Explanation]):
+    """What `Detector.explain` found: a sequence of `Explanation`, in the order of the samples.
+
+    Parameters
+    ----------
+    items : tuple of Explanation
+        One per sample.
+    """
+
+    items: tuple[Explanation, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, position: int) -> Explanation: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> Explanations: ...
+
+    def __getitem__(self, position: int | slice) -> Explanation | Explanations:
+        return Explanations(self.items[position]) if isinstance(position, slice) else self.items[position]
+
+    def to_dict(self) -> dict[str, npt.NDArray[Any]]:
+        """Columns ``id``, ``score``, ``place``, ``share``, ``value``, ``usual``, ``nearest``, one row per cause.
+
+        `value` and `usual` are text, empty where missing, and so is `nearest`: ids, ``", "`` between them. A sample
+        without a cause has no row.
+        """
+        rows = [(sample, part) for sample in self.items for part in sample.parts]
+        return {
+            "id": np.array([sample.id for sample, _ in rows], dtype=np.str_),
+            "score": np.array([sample.score for sample, _ in rows], dtype=np.float64),
+            "place": np.array([part.place for _, part in rows], dtype=np.str_),
+            "share": np.array([part.share for _, part in rows], dtype=np.float64),
+            "value": np.array([_shown(part.value) for _, part in rows], dtype=np.str_),
+            "usual": np.array([_shown(part.usual) for _, part in rows], dtype=np.str_),
+            "nearest": np.array([", ".join(sample.nearest) for sample, _ in rows], dtype=np.str_),
+        }
+
+    def to_frame(self, backend: Backend | None = None) -> Any:
+        """A DataFrame of `to_dict`; `backend` and errors as in `Decisions.to_frame`."""
+        return as_frame({name: column.tolist() for name, column in self.to_dict().items()}, backend)
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else str(value)

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unalike.branch import (
-    FittedBranch,
     Judge,
     choose_branches,
     embed_parts,
+    encoded_scores,
     fusion_weights,
     load_parts,
+    named_branch,
     score_parts,
+    warn_if_constant,
 )
 from unalike.bridge import ScikitLearnBridge
 from unalike.data import Split, count, take
-from unalike.decisions import Decisions
-from unalike.errors import InvalidParameter, NotCalibrated, TrainingWarning
-from unalike.fitting import Samples, fit_branches, labelled_anomalies, without_suspects
+from unalike.decisions import Decisions, Explanations
+from unalike.errors import InvalidParameter, NotCalibrated
+from unalike.explanation import explain
+from unalike.fitting import Samples, absorbed_scores, fit_branches, labelled_anomalies, without_suspects
+from unalike.memory import memory_of_fit
 from unalike.modalities.build import build_modality
 from unalike.progress import watched
 from unalike.robust import check_share, robust_branches, unexplained_by_any, untaught
@@ -36,6 +40,7 @@ from unalike.thresholds.deciding import check_enough, decide, fit_threshold
 from unalike.thresholds.entities import entity_names
 from unalike.training import open_folder, settle
 from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Threshold, Training
+from unalike.updating import calibrated_anew, memory_of, update
 
 
 class Detector(ScikitLearnBridge):
@@ -93,6 +98,9 @@ class Detector(ScikitLearnBridge):
     set_aside_ : ndarray
         ``(m,)`` positions in `X`, sorted: suspected anomalies that neither trained nor calibrated; empty unless
         `expected_anomalies` is above 0.
+
+    memory_ : Memory
+        Fingerprints of all samples that were learned from, and encoded rows of some, for `explain` and `update`.
 
     Examples
     --------
@@ -165,7 +173,8 @@ class Detector(ScikitLearnBridge):
         entities : sequence of length n, optional
             Strings or ints: the machine, customer or camera that each sample is of, for a threshold per entity.
         anomalies : as `X`, optional
-            A few labelled anomalies; what trains learns to keep normal samples apart from them.
+            A few labelled anomalies; what trains learns to keep normal samples apart from them. The column that names
+            the rows of a table may be missing.
         checkpoint : str or Path, optional
             Folder in which training is kept; made when it is not there. The same fit with the same folder goes on
             where an earlier one was stopped, and does not train finished branches again.
@@ -203,7 +212,8 @@ class Detector(ScikitLearnBridge):
         X = modality.check(X)
         names = None if entities is None else entity_names(entities, count(X))
         samples = Samples.of(X, groups, time)
-        drawn = samples.split(self.reference_fraction, self.calibration_fraction, seed)
+        most = getattr(modality, "most_rows", None)
+        drawn = samples.split(self.reference_fraction, self.calibration_fraction, seed, most)
         if len(drawn.calibration):
             check_enough(threshold, len(drawn.calibration))
         self.modality_ = modality.fit(take(X, drawn.train))
@@ -223,11 +233,12 @@ class Detector(ScikitLearnBridge):
         references = {branch.settings.name: branch.judge.scorer.reference_scores_ for branch in self.branches_}
         self.fusion_ = Fusion(weights=fusion_weights(self.branches_)).fit(references)
         self.history_ = {b.settings.name: b.history for b in self.branches_ if b.history}
-        if hasattr(self.modality_, "columns_"):
-            self.n_features_in_ = len(self.modality_.columns_)
-        self._warn_if_constant()
-        self.split_ = self._calibrate_on_held_out(X, parts, names, threshold)
+        if hasattr(self.modality_, "inputs_"):
+            self.n_features_in_ = len(self.modality_.inputs_)
+        warn_if_constant(self.branches_)
+        self.split_ = self._calibrate_on_held_out(samples, parts, names, threshold)
         self.set_aside_ = np.setdiff1d(drawn.positions(), self.split_.positions())
+        self.memory_ = memory_of_fit(self.modality_, X, self.split_, samples.groups, absorbed=samples.time is None)
 
     def _without_suspects(self, samples: Samples, parts: Split, seed: int) -> tuple[Split, tuple[Branch, ...]]:
         """What trains, and the branches to fit, when some of the samples may be anomalies."""
@@ -240,16 +251,21 @@ class Detector(ScikitLearnBridge):
         return parts, robust_branches(self._chosen_branches())
 
     def _calibrate_on_held_out(
-        self, X: Collection, parts: Split, names: list[str | int] | None, threshold: Threshold
+        self, samples: Samples, parts: Split, names: list[str | int] | None, threshold: Threshold
     ) -> Split:
         """Set the threshold; the split comes back without calibration samples that were set aside."""
         if not len(parts.calibration):
             return parts
-        by_branch, scores = self._scored(take(X, parts.calibration))
-        several = untaught(by_branch, self.branches_, self.fusion_)
-        kept = ~unexplained_by_any(several, scores, self.expected_anomalies)
-        parts = replace(parts, calibration=parts.calibration[kept])
-        self._calibrate(threshold, scores[kept], None if names is None else [names[row] for row in parts.calibration])
+        if self.expected_anomalies > 0.0 or samples.time is not None:
+            by_branch, scores = self._scored(take(samples.X, parts.calibration))
+            several = untaught(by_branch, self.branches_, self.fusion_)
+            kept = ~unexplained_by_any(several, scores, self.expected_anomalies)
+            parts, scores = replace(parts, calibration=parts.calibration[kept]), scores[kept]
+        if samples.time is None:  # neighbours in time would vouch for each other, as they cannot for later samples
+            held = samples.parts(self.modality_, parts.calibration)
+            of_parts = absorbed_scores(self.branches_, self.fusion_, held, device=resolve_device(self.device))
+            scores = self.modality_.join(of_parts, held.owner, len(parts.calibration))
+        self._calibrate(threshold, scores, None if names is None else [names[row] for row in parts.calibration])
         return parts
 
     def calibrate(
@@ -260,7 +276,8 @@ class Detector(ScikitLearnBridge):
         Parameters
         ----------
         X : as in `fit`, optional
-            Normal samples that were not trained on; they replace the earlier calibration samples. None keeps those.
+            Normal samples that were not trained on, or there is a warning; they replace the earlier calibration
+            samples. None keeps those.
         threshold : Threshold or str, optional
             Another kind or rate; None takes that of the constructor.
         entities : sequence of length n, optional
@@ -274,11 +291,14 @@ class Detector(ScikitLearnBridge):
         self._need_fit()
         if X is None and not hasattr(self, "calibration_scores_"):
             raise NotCalibrated("`X` must hold normal samples the first time; got None. Give some that did not train.")
-        scores = self.calibration_scores_ if X is None else self.anomaly_scores(X)
-        names = getattr(self, "calibration_entities_", None) if X is None else None
+        built = build_threshold(self.threshold if threshold is None else threshold)
+        if X is not None:
+            calibrated_anew(self, X, built, entities)
+            return self
+        names = self.calibration_entities_
         if entities is not None:
-            names = entity_names(entities, len(scores))
-        self._calibrate(build_threshold(self.threshold if threshold is None else threshold), scores, names)
+            names = entity_names(entities, len(self.calibration_scores_))
+        self._calibrate(built, self.calibration_scores_, names)
         return self
 
     def anomaly_scores(self, X: Any) -> FloatArray:
@@ -324,10 +344,88 @@ class Detector(ScikitLearnBridge):
         X = self.modality_.check(X)
         return decide(threshold, self._scores(X), self.modality_.ids(X), entities, false_discovery_rate)
 
+    def explain(self, X: Any, *, only: Any = None, most_places: int = 5) -> Explanations:
+        """Which columns cause the score, what is usual there, and which normal samples are nearest.
+
+        A column's share is by how much the score falls when its cell is replaced by what the nearest normal rows have
+        there (`unalike.explanation`). Of the training rows the model keeps at most 5,000 to find them among.
+
+        Parameters
+        ----------
+        X : as in `fit`
+            Samples to explain. So far of tables.
+        only : array-like, optional
+            Mask ``(n,)``, such as ``decisions.is_anomaly``, or positions: explain these alone.
+        most_places : int
+            At most so many causes per sample.
+
+        Returns
+        -------
+        Explanations
+            A sequence of `Explanation`, in the order of the samples; ``to_frame()``.
+
+        Raises
+        ------
+        InvalidInput
+            `X` is unusable; `only` is neither a mask nor positions in it.
+        InvalidParameter
+            The kind of data has no places to name; `most_places` is no count.
+
+        Notes
+        -----
+        Cost: for each cause of a sample, a distance to each kept row and scores of up to 64 variants of the sample,
+        one per column. About 10 ms a sample with 10 columns; give `only` when `X` is large.
+        """
+        self._need_fit()
+        X = self.modality_.check(X)
+        score = partial(encoded_scores, self.branches_, self.fusion_, device=resolve_device(self.device))
+        return explain(self.modality_, memory_of(self), X, score, only, most_places)
+
+    def update(
+        self,
+        X: Any,
+        *,
+        into: str,
+        groups: Sequence[Any] | None = None,
+        entities: Sequence[Any] | None = None,
+        calibration: Any = None,
+    ) -> Detector:
+        """New normal samples into the scorers or the calibration, without training.
+
+        Samples that the detector has seen are left out with a warning, so that none is in both. Fails as a whole.
+
+        Parameters
+        ----------
+        X : as in `fit`
+            Normal samples; they count as normal as they come.
+        into : {"scorer", "calibration"}
+            The scorers: what these samples look like is normal from now on; reference scores, fusion and threshold
+            are computed anew. The calibration: they join the calibration samples.
+        groups : sequence of length n, optional
+            Near-copies among these samples, as in `fit`.
+        entities : sequence of length n, optional
+            The entity of each new calibration sample.
+        calibration : as `X`, optional
+            Into the scorers: calibration samples instead of the earlier ones. Must be given for images, of which
+            the model keeps no copies to score anew.
+
+        Raises
+        ------
+        InvalidInput
+            `X` is unusable, or all of it has been seen.
+        InvalidParameter
+            `into` is neither; a scorer can take no new samples; `calibration` or `entities` are needed or too many.
+        """
+        self._need_fit()
+        fresh = copy.copy(self)
+        update(fresh, X, into, groups, entities, calibration)
+        self.__dict__.update(fresh.__dict__)
+        return self
+
     def embed(self, X: Any, *, branch: str | None = None) -> FloatArray:
         """``(n, width)`` embeddings of a branch: the named one, or the first that was trained, or the first."""
         self._need_fit()
-        chosen = self._branch(branch)
+        chosen = named_branch(self.branches_, branch)
         load, n, _ = self._parts(self.modality_.check(X))
         with watched(self.progress, "embedding", n, load) as load:
             return embed_parts(chosen.judge, load, n, resolve_device(self.device))
@@ -385,22 +483,3 @@ class Detector(ScikitLearnBridge):
             moved: Threshold = threshold.at(rate)
             return moved
         return Conformal(false_alarm_rate=rate).fit(self.calibration_scores_)
-
-    def _branch(self, name: str | None) -> FittedBranch:
-        by_name = {branch.settings.name: branch for branch in self.branches_}
-        if name is None:
-            return next((branch for branch in self.branches_ if branch.history), self.branches_[0])
-        if name not in by_name:
-            raise InvalidParameter(f"`branch` must be one of {sorted(by_name)}; got {name!r}.")
-        return by_name[name]
-
-    def _warn_if_constant(self) -> None:
-        for branch in self.branches_:
-            reference = branch.judge.scorer.reference_scores_
-            if len(reference) >= 8 and np.ptp(reference) == 0.0:
-                warnings.warn(
-                    f"Branch {branch.settings.name!r} gives every normal sample the same score, {reference[0]:.3g}: it "
-                    "cannot tell anything apart. Check that the training samples differ.",
-                    TrainingWarning,
-                    stacklevel=3,
-                )

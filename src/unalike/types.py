@@ -356,6 +356,9 @@ class Branch:
     agreement : float, optional
         In [-1, 1]: the branch counts only when its reference scores have at least this rank correlation with
         those of the first branch. None: it always counts.
+    skip : EncoderSettings, nn.Module or str, optional
+        An encoder without training, such as the raw input's: the scorer sees its embedding beside the trained one,
+        so that training cannot take out what the input tells (`unalike.encoders.skip`).
     """
 
     name: str
@@ -366,3 +369,4 @@ class Branch:
     training: Training | None = None
     weight: float = 1.0
     agreement: float | None = None
+    skip: Any = None

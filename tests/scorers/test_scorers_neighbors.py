@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
@@ -182,18 +184,49 @@ def test_reference_scores_of_a_large_bank_are_of_evenly_spaced_rows(monkeypatch:
     np.testing.assert_array_equal(KNN().fit(bank).reference_scores_, every[::10])
 
 
-def test_add_appends_and_leaves_the_reference() -> None:
+@pytest.mark.parametrize("settings", [{"k": 3}, {"k": 0.1}, {"k": 2, "metric": "cosine"}, {"distance": "mean"}])
+def test_add_is_a_fit_to_all_rows(settings: dict[str, Any]) -> None:
     g = RNG(0)
     bank, more, queries = (g.normal(size=(n, 4)).astype(np.float32) for n in (50, 30, 20))
-    scorer = KNN(k=3).fit(bank)
-    reference = scorer.reference_scores_.copy()
-    scorer.add(more.astype(np.float64))
+    scorer = KNN(**settings).fit(bank).add(more.astype(np.float64))
+    joined = KNN(**settings).fit(np.concatenate([bank, more]))
     assert scorer.bank_.dtype == np.float32
-    np.testing.assert_array_equal(scorer.reference_scores_, reference)
-    np.testing.assert_array_equal(scorer.score(queries), KNN(k=3).fit(np.concatenate([bank, more])).score(queries))
-    np.testing.assert_array_equal(scorer.neighbors(more, 1)[1][:, 0], np.arange(50, 80))
+    np.testing.assert_array_equal(scorer.bank_, joined.bank_)
+    np.testing.assert_array_equal(scorer.reference_scores_, joined.reference_scores_)
+    np.testing.assert_array_equal(scorer.score(queries), joined.score(queries))
     with pytest.raises(InvalidInput, match="width"):
         scorer.add(np.zeros((1, 5)))
+
+
+def test_added_groups_are_left_out_whole_and_are_other_groups() -> None:
+    g = RNG(0)
+    bank, more = g.normal(size=(40, 3)), g.normal(size=(20, 3))
+    before, after = np.arange(40) // 4, np.arange(20) // 5
+    joined = KNN(k=2).fit(np.concatenate([bank, more]), groups=np.concatenate([before, after + 10]))
+    scorer = KNN(k=2).fit(bank, groups=before).add(more, groups=after)
+    np.testing.assert_array_equal(scorer.reference_scores_, joined.reference_scores_)
+    restored = KNN(k=2)
+    restored.restore(KNN(k=2).fit(bank, groups=before).state())
+    np.testing.assert_array_equal(restored.add(more, groups=after).reference_scores_, joined.reference_scores_)
+
+
+def test_add_with_held_out_rows_scores_them() -> None:
+    g = RNG(0)
+    bank, more, held = (g.normal(size=(n, 3)) for n in (40, 20, 10))
+    scorer = KNN(k=2).fit(bank, held).add(more, held)
+    np.testing.assert_array_equal(scorer.reference_scores_, scorer.score(held))
+    assert (scorer.reference_scores_ <= KNN(k=2).fit(bank, held).reference_scores_).all()
+
+
+def test_a_full_bank_gives_up_rows_in_proportion() -> None:
+    g = RNG(0)
+    bank, more = g.normal(size=(1000, 3)), g.normal(size=(500, 3)) + 100.0
+    scorer = KNN(k=0.1, most_rows=100).fit(bank)
+    for part in np.split(more, 5):
+        scorer.add(part)
+    assert scorer.rows_seen_ == 1500
+    assert len(scorer.bank_) == 100
+    assert 30 <= (scorer.bank_[:, 0] > 50).sum() <= 36
 
 
 def test_the_bank_is_a_copy() -> None:
@@ -264,3 +297,53 @@ def test_robust_neighbours_outvote_an_anomaly_in_the_bank():
 def test_a_bad_number_of_neighbours_is_refused(bad):
     with pytest.raises(InvalidParameter, match="`k`"):
         KNN(k=bad)
+
+
+@pytest.mark.parametrize("settings", [{"k": 1}, {"k": 3}, {"k": 4, "distance": "mean"}, {"metric": "cosine"}])
+def test_absorbed_rows_are_scored_without_themselves(settings: dict[str, Any]) -> None:
+    g = RNG(3)
+    train, held, queries = g.normal(size=(50, 4)), g.normal(size=(20, 4)), g.normal(size=(9, 4))
+    scorer = KNN(**settings).fit(train)
+    before = scorer.reference_scores_.copy()
+    scores = scorer.absorb(held)
+    everything = np.concatenate([train, held])
+    for row, score in enumerate(scores):
+        others = np.delete(everything, 50 + row, axis=0)
+        np.testing.assert_array_equal(KNN(**settings).fit(others).score(held[row : row + 1]), score)
+    np.testing.assert_array_equal(scorer.score(queries), KNN(**settings).fit(everything).score(queries))
+    np.testing.assert_array_equal(scorer.reference_scores_, before)
+    restored = KNN(**settings)
+    restored.restore(scorer.state())
+    np.testing.assert_array_equal(restored.score(queries), scorer.score(queries))
+
+
+def test_absorbed_groups_do_not_vouch_for_their_own() -> None:
+    g = RNG(4)
+    train, once = g.normal(size=(30, 3)), g.normal(size=(10, 3))
+    twins = np.repeat(once, 2, axis=0)
+    groups = np.repeat(np.arange(10), 2)
+    assert (KNN().fit(train).absorb(twins) == 0.0).all()
+    scores = KNN().fit(train).absorb(twins, groups)
+    np.testing.assert_array_equal(scores[::2], KNN().fit(train).absorb(once))
+
+
+@pytest.mark.parametrize("settings", [{"k": 0.1}, {"k": 1, "most_rows": 40}])
+def test_a_bank_that_does_not_only_grow_absorbs_nothing(settings: dict[str, Any]) -> None:
+    g = RNG(5)
+    train, held = g.normal(size=(50, 4)), g.normal(size=(20, 4))
+    scorer = KNN(**settings).fit(train)
+    bank = scorer.bank_.copy()
+    np.testing.assert_array_equal(scorer.absorb(held), KNN(**settings).fit(train).score(held))
+    np.testing.assert_array_equal(scorer.bank_, bank)
+
+
+def test_absorbed_rows_calibrate_honestly() -> None:
+    """3,000 draws: the chance that a new row lies above all of 19 absorbed ones is at most, and near, 1 in 20."""
+    g = RNG(6)
+    alarms = 0
+    for _ in range(3000):
+        rows = g.standard_t(3, size=(30 + 19 + 1, 2))
+        scorer = KNN().fit(rows[:30])
+        calibration = scorer.absorb(rows[30:49])
+        alarms += bool(scorer.score(rows[49:])[0] > calibration.max())
+    assert 0.035 < alarms / 3000 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 3000)

@@ -1,22 +1,28 @@
-"""Tables: numeric, boolean and categorical columns, with missing cells."""
+"""Tables: numbers, categories, dates and times, with missing cells."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import narwhals as nw
 import numpy as np
 import numpy.typing as npt
 
-from unalike import reading
 from unalike.data import count
 from unalike.encoders.mlp import TableMLP
 from unalike.encoders.raw import RawTable
 from unalike.errors import InvalidInput, InvalidParameter, NotFitted
+from unalike.modalities import columns, intake
+from unalike.modalities.cells import Cells, Column
+from unalike.modalities.donors import Donors
+from unalike.modalities.learner import Learner
+from unalike.modalities.moments import LARGEST, center_and_scale
 from unalike.objectives.simclr import SimCLR
 from unalike.objectives.synthetic import SyntheticContrast
+from unalike.plain import is_number
+from unalike.scanning import ArrowRows
 from unalike.scorers.mahalanobis import Mahalanobis
 from unalike.scorers.neighbors import KNN
 from unalike.scorers.parametric import Centroid
@@ -26,17 +32,22 @@ from unalike.views.table import CorruptCells
 if TYPE_CHECKING:
     from torch import Tensor
 
-_FREE_TEXT_LEVELS = 100
-_LARGEST = np.finfo(np.float32).max
+_HEAD = 1024
+"""Rows of what is larger than memory that are looked at before the rest is read."""
 
 
 @dataclass(kw_only=True)
 class Table:
-    """Rows of a table: a numeric array, a pandas, polars or Arrow frame, or a CSV or Parquet file.
+    """Rows of a table (docs/tables.md tells what may be in it, and what becomes of it).
 
-    Numbers and booleans become standardised values, strings and categories become codes; NaN and null are
-    missing cells, which are allowed everywhere. A category that training did not see has code 0. A column
-    that was constant in training keeps its own unit.
+    A numeric array; a pandas, polars or Arrow frame; a list of dicts; a CSV, TSV or Parquet file or a folder of them;
+    an Arrow dataset. Folders, datasets and files above 256 MB are read a batch at a time and may be larger than
+    memory.
+
+    Numbers, booleans, durations and the ranks of ordinal columns become standardised values; strings and categories
+    become codes; dates and times of day become the sine and cosine of the cycles that training goes through. NaN,
+    None, null and NaT are missing cells, which are allowed everywhere. A category that training did not see has code
+    0. A column that was constant in training keeps its own unit.
 
     Parameters
     ----------
@@ -44,65 +55,97 @@ class Table:
         Columns that are left out. Training data must have them; later data need not.
     id : str, optional
         Column that names the rows in the results; it is left out of the data.
+    ordinal : mapping of str to sequence of str
+        Columns of categories that have an order, with all levels from the lowest: they become ranks. Ordered
+        categoricals of pandas are ordinal by themselves.
+    elapsed : sequence of str
+        Columns of dates where it also counts how long ago they are, such as dates of birth. Not for the time at which
+        a row was recorded: all later rows would look anomalous.
+    infinite : {"error", "missing"}
+        What becomes of infinite numbers.
+    missing : {"fill", "flag"}
+        What becomes of a missing cell in a column of which training missed less than 1%. ``"fill"``: it takes the
+        value of the nearest training row (`modalities.donors`), so that a gap alone is no anomaly; ``"flag"``: it
+        is one more value, that training hardly saw. Where training missed more, a gap is always a value of its own.
+    most_rows : int, optional
+        Training takes at most so many rows, one drawn from each of so many equal stretches, and warns when others are
+        left out; None: all. It needs memory for them: 8 bytes for each of their cells, and what the scorers keep.
 
     Attributes
     ----------
+    inputs_ : list of Column
+        The columns that count, in order, with what was learned of each.
     columns_ : list of str
-        The columns that count, in order.
+        The columns of the tensors, in order: those of `inputs_`, of dates the parts.
     levels_ : list of list of str
-        Per column the categories that training saw; empty for a numeric column.
+        Per column of the tensors the categories that training saw; empty for a numeric column.
     center_, scale_ : ndarray
-        ``(columns,)``: mean and standard deviation of the observed training cells; 0 and 1 for categories.
+        ``(columns,)``: mean and standard deviation of the observed training cells; 0 and 1 for categories. The sine
+        and cosine of a cycle share one scale, with which both together count as one column.
     """
 
     ignore: Sequence[str] = ()
     id: str | None = None
+    ordinal: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    elapsed: Sequence[str] = ()
+    infinite: Literal["error", "missing"] = "error"
+    missing: Literal["fill", "flag"] = "fill"
+    most_rows: int | None = 1_000_000
 
     name = "table"
     exact = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.ignore, str):
-            raise InvalidParameter(f"`ignore` must be a sequence of names; got {self.ignore!r}. Use [{self.ignore!r}].")
+        for setting in ("ignore", "elapsed"):
+            given = getattr(self, setting)
+            if isinstance(given, str):
+                raise InvalidParameter(f"`{setting}` must be a sequence of names; got {given!r}. Use [{given!r}].")
+        if self.infinite not in ("error", "missing"):
+            raise InvalidParameter(f"`infinite` must be 'error' or 'missing'; got {self.infinite!r}.")
+        if self.missing not in ("fill", "flag"):
+            raise InvalidParameter(f"`missing` must be 'fill' or 'flag'; got {self.missing!r}.")
+        if self.most_rows is not None and not (is_number(self.most_rows) and self.most_rows >= 2):
+            raise InvalidParameter(f"`most_rows` must be a number of at least 2, or None; got {self.most_rows!r}.")
+        for name, levels in self.ordinal.items():
+            if isinstance(levels, str) or len(set(map(str, levels))) < max(len(levels), 1):
+                raise InvalidParameter(
+                    f"`ordinal` must have different levels for {name!r}, from the lowest; got {levels!r}."
+                )
 
     def check(self, X: Any) -> Collection:
-        """Read a file; refuse what is no table, and columns that differ from those of `fit`.
+        """Read a file, open a folder; refuse what is no table, and columns that differ from those of `fit`.
 
         Raises
         ------
         InvalidInput
             `X` is empty, of the wrong shape, infinite, of an unusable column type, or misses columns; a column
-            holds categories where `fit` saw numbers, or the other way round.
+            holds another kind of values than in `fit`.
         """
-        if reading.is_path(X):
-            X = reading.read_npz(X) if str(X).lower().endswith(".npz") else reading.read_table(X)
-        X = self._as_frame(X) if _is_frame(X) else self._as_array(X)
+        X = intake.collected(X)
+        if isinstance(X, np.ndarray):
+            self._check_array(X)
+        else:
+            self._check_names(_column_names(X))
+            if isinstance(X, ArrowRows):
+                X = X.select([*self._names(X), *([] if self.id is None else [self.id])])
         if count(X) == 0:
+            shape = X.shape if hasattr(X, "shape") else (0, len(_column_names(X)))
             raise InvalidInput(
-                f"`X` must have at least one row. Found array with 0 sample(s) (shape={X.shape}) "
+                f"`X` must have at least one row. Found array with 0 sample(s) (shape={shape}) "
                 "while a minimum of 1 is required."
             )
+        if not isinstance(X, np.ndarray):
+            self._check_cells(X.take(np.arange(min(count(X), _HEAD))).table() if isinstance(X, ArrowRows) else X)
         return X
 
     def fit(self, X: Collection) -> Table:
         """Learn columns, categories and scales from training rows."""
-        self.columns_ = self._names(X)
         self.named_ = not isinstance(X, np.ndarray)
-        self.levels_ = [_levels(X, name) for name in self.columns_]
-        raw = self._values(X)
-        observed = ~np.isnan(raw)
-        numeric = np.array([not levels for levels in self.levels_])
-        seen = np.maximum(observed.sum(axis=0), 1)
-        # Sums run over the distance to one observed cell: exactly 0 in a constant column, however long it is.
-        origin = np.nan_to_num(raw[observed.argmax(axis=0), np.arange(raw.shape[1])])
-        center = origin + np.where(observed, (raw - origin) / seen, 0.0).sum(axis=0)
-        deviation = np.where(observed, raw - center, 0.0)
-        largest = np.abs(deviation).max(axis=0)
-        unit = np.where(largest > 0, largest, 1.0)  # squares of huge cells would overflow
-        scale = unit * np.sqrt(((deviation / unit) ** 2).sum(axis=0) / seen)
-        constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(center)
-        self.center_ = np.where(numeric, center, 0.0)
-        self.scale_ = np.where(numeric & ~constant & (scale > 0), scale, 1.0)
+        self.inputs_ = self._learned(X)
+        self._name_tensors()
+        raw = np.concatenate([self._encoded(block) for block in _blocks(X)])
+        self.center_, self.scale_ = center_and_scale(raw, self._units())
+        self.donors_ = Donors.among(*self._standardised(raw))
         return self
 
     @property
@@ -124,19 +167,19 @@ class Table:
         import torch
 
         _need_fit(self)
-        raw = self._values(parts)
-        missing = np.isnan(raw)
-        with np.errstate(over="ignore"):
-            values = np.where(missing, 0.0, (raw - self.center_) / self.scale_)
-        values = np.clip(values, -_LARGEST, _LARGEST)
+        if isinstance(parts, ArrowRows):
+            parts = parts.select(self._names(parts)).table()
+        values, missing = self._standardised(self._encoded(parts))
+        if self.missing == "fill":
+            values, missing = self.donors_.fill(values, missing, [bool(levels) for levels in self.levels_])
         return torch.from_numpy(np.stack([values, missing], axis=2).astype(np.float32))
 
     def ids(self, X: Collection) -> npt.NDArray[Any]:
         """The `id` column, the index of a pandas frame, or row numbers."""
-        if isinstance(X, np.ndarray):
-            return np.arange(len(X))
-        if self.id is not None:
-            return np.asarray(nw.from_native(X, eager_only=True).get_column(self.id).to_list())
+        if self.id is not None and not isinstance(X, np.ndarray):
+            blocks = X.select([self.id]).blocks() if isinstance(X, ArrowRows) else [X]
+            names = [np.asarray(_frame(block).get_column(self.id).to_list()) for block in blocks]
+            return names[0] if len(names) == 1 else np.concatenate(names)
         index = getattr(X, "index", None)
         return np.arange(count(X)) if index is None else np.asarray(index)
 
@@ -145,7 +188,7 @@ class Table:
         return CorruptCells(rate=0.3)
 
     def branches(self) -> tuple[Branch, ...]:
-        """Raw and compressed nearest neighbours, one and many, two contrasts, and one centre where the data has one."""
+        """Two networks that tell real rows from synthetic ones, each with the raw input beside it; compressed input."""
         synthetic = Training(steps=300, batch_size=128, optimizer="adamw", weight_decay=1e-4, warmup=0.0)
         return (
             Branch(name="nearest", encoder=RawTable(), scorer=KNN(k=1)),
@@ -168,6 +211,37 @@ class Table:
             Branch(name="center", encoder=RawTable(), scorer=Centroid(), weight=8.0, agreement=0.65),
         )
 
+    def places(self) -> tuple[str, ...]:
+        """The names of the columns (see `unalike.types.Places`)."""
+        _need_fit(self)
+        return tuple(str(column.name) for column in self.inputs_)
+
+    def spread(self, chosen: Tensor) -> Tensor:
+        """``(n, columns, 1)``: value and is-missing of the chosen cells."""
+        return chosen[:, self._sources()][..., None]
+
+    def contrasts(self, sample: Tensor, rows: Tensor) -> Tensor:
+        """As `modalities.columns.contrasts`; of a date, all parts together."""
+        import torch
+
+        found = columns.contrasts(sample, rows, self.schema.levels)
+        together = found.new_zeros(len(found), len(self.inputs_))
+        return together.index_add(1, torch.tensor(self._sources()), found)
+
+    def typical(self, rows: Tensor) -> Tensor:
+        """As `modalities.columns.typical`."""
+        return columns.typical(rows, self.schema.levels)
+
+    def values(self, X: Collection) -> list[list[Any]]:
+        """The cells as they were given."""
+        names = [] if isinstance(X, np.ndarray) else self._names(X)
+        return columns.values(X.table() if isinstance(X, ArrowRows) else X, names)
+
+    def told(self, sample: Tensor) -> list[Any]:
+        """A row in the units of `X`."""
+        found = iter(columns.told(sample, self.levels_, self.center_, self.scale_))
+        return [column.told([next(found) for _ in column.names]) for column in self.inputs_]
+
     def state(self) -> dict[str, Any]:
         """Columns, categories and scales."""
         _need_fit(self)
@@ -177,58 +251,83 @@ class Table:
             "levels": self.levels_,
             "center": self.center_,
             "scale": self.scale_,
+            "inputs": [column.state() for column in self.inputs_],
+            **self.donors_.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take a saved schema."""
-        self.columns_, self.named_, self.levels_ = state["columns"], state["named"], state["levels"]
-        self.center_, self.scale_ = state["center"], state["scale"]
+        """Take a saved schema; one of before there were dates has numbers and categories only."""
+        self.named_, self.center_, self.scale_ = state["named"], state["center"], state["scale"]
+        if "inputs" in state:
+            self.inputs_ = [Column(**column) for column in state["inputs"]]
+        else:
+            kinds = zip(state["columns"], state["levels"], strict=True)
+            self.inputs_ = [Column(name, "category" if levels else "number", levels) for name, levels in kinds]
+        self._name_tensors()
+        self.donors_ = Donors.restored(state, len(self.columns_))
 
-    def _names(self, X: Collection) -> list[str]:
+    def _standardised(self, raw: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+        missing = np.isnan(raw)
+        with np.errstate(over="ignore"):
+            values = np.where(missing, 0.0, (raw - self.center_) / self.scale_)
+        return np.clip(values, -LARGEST, LARGEST), missing
+
+    def _name_tensors(self) -> None:
+        self.columns_ = [name for column in self.inputs_ for name in column.names]
+        self.levels_ = [column.codes for column in self.inputs_ for _ in column.names]
+
+    def _sources(self) -> list[int]:
+        """For each column of the tensors the number of its input."""
+        return [number for number, column in enumerate(self.inputs_) for _ in column.names]
+
+    def _units(self) -> list[str]:
+        """How each column of the tensors is brought to scale (see `moments`)."""
+        return [unit for column in self.inputs_ for unit in column.units]
+
+    def _learned(self, X: Collection) -> list[Column]:
         if isinstance(X, np.ndarray):
-            return [f"x{column}" for column in range(X.shape[1])]
-        left_out = {*self.ignore, self.id}
-        return [name for name in nw.from_native(X, eager_only=True).columns if name not in left_out]
+            return [Column(f"x{number}", "number") for number in range(X.shape[1])]
+        ordinal = {name: [str(level) for level in levels] for name, levels in self.ordinal.items()}
+        used = self._used(X)
+        learners = [Learner(name, count(X), ordinal.get(name), name in self.elapsed) for name in used]
+        for block in _blocks(X):
+            frame = _frame(block)
+            for learner in learners:
+                learner.add(Cells(frame.get_column(learner.name)))
+        return [learner.column() for learner in learners]
 
-    def _as_array(self, X: Any) -> npt.NDArray[Any]:
-        from sklearn.utils import check_array
+    def _used(self, X: Collection) -> list[Any]:
+        """The columns of a frame that are data, in its order."""
+        return [name for name in _column_names(X) if name not in (*self.ignore, self.id)]
 
-        if self.ignore or self.id is not None:
+    def _names(self, X: Collection) -> list[Any]:
+        """The columns of `X` that stand for those of `fit`."""
+        return [column.name for column in self.inputs_] if getattr(self, "named_", False) else self._used(X)
+
+    def _check_array(self, X: npt.NDArray[Any]) -> None:
+        if self.ignore or self.id is not None or self.ordinal or self.elapsed:
             raise InvalidInput("`X` must have named columns for `ignore` and `id`; got an array. Give a DataFrame.")
-        try:
-            array = np.asarray(check_array(X, dtype="numeric", ensure_all_finite="allow-nan", ensure_min_samples=0))
-        except ValueError as error:
-            raise InvalidInput(str(error)) from error
-        if hasattr(self, "columns_"):
-            self._check_width(array.shape[1])
-            if any(self.levels_):
+        if hasattr(self, "inputs_"):
+            self._check_width(X.shape[1])
+            if any(column.kind != "number" for column in self.inputs_):
                 raise InvalidInput("`X` must be a DataFrame, as in `fit`, to name its categories; got an array.")
-        return array
-
-    def _as_frame(self, X: Any) -> Any:
-        frame = _eager(X)
-        self._check_names(frame.columns)
-        fitted = hasattr(self, "columns_")
-        names = self.columns_ if fitted and self.named_ else self._names(X)
-        for position, name in enumerate(names):
-            kind = _kind(frame.get_column(name))
-            if fitted and kind not in ("nothing", "categories" if self.levels_[position] else "numbers"):
-                raise InvalidInput(
-                    f"Column {name!r} must hold {'numbers' if kind == 'categories' else 'categories'}, as in `fit`; "
-                    f"got {frame.get_column(name).dtype}. Convert it."
-                )
-        return X
+        if self.infinite == "error" and X.dtype.kind == "f" and np.isinf(X).any():
+            column = int(np.flatnonzero(np.isinf(X).any(axis=0))[0])
+            raise InvalidInput(
+                f"Column {column} of `X` (counted from 0) must be finite or missing; got infinity. Clip it, set it to "
+                "NaN, or give infinite='missing'."
+            )
 
     def _check_names(self, found: Sequence[Any]) -> None:
-        fitted = hasattr(self, "columns_")
-        named = [*([] if fitted else self.ignore), *([] if self.id is None else [self.id])]
-        if any(name not in found for name in named):
-            raise InvalidInput(f"`X` must have the columns that `ignore` and `id` name, {named}; got {list(found)}.")
+        fitted = hasattr(self, "inputs_")
+        # Later data need not have what is left out.
+        named = [] if fitted else [*self.ignore, *self.ordinal, *self.elapsed]
+        intake.check_named([*named, *([] if self.id is None else [self.id])], found)
         used = [name for name in found if name not in (*self.ignore, self.id)]
         if fitted and not self.named_:
             self._check_width(len(used))
         elif fitted:
-            lacking = [name for name in self.columns_ if name not in used]
+            lacking = [column.name for column in self.inputs_ if column.name not in used]
             if lacking:
                 raise InvalidInput(f"`X` must have the columns of `fit`; got none called {lacking}. Add them.")
         elif not used:
@@ -236,20 +335,34 @@ class Table:
         elif not all(isinstance(name, (str, int)) for name in used):
             raise InvalidInput(f"The columns of `X` must have texts or integers as names; got {used}. Rename them.")
 
+    def _check_cells(self, X: Collection) -> None:
+        frame, names = _frame(X), self._names(X)
+        learned = self.inputs_ if hasattr(self, "inputs_") else [None] * len(names)
+        for name, column in zip(names, learned, strict=True):
+            cells = Cells(frame.get_column(name))
+            if column is not None:
+                column.check(cells)
+            if cells.kind == "number":
+                cells.floats(self.infinite)
+
     def _check_width(self, columns: int) -> None:
-        if columns != len(self.columns_):  # scikit-learn's words: its check_estimator looks for them
+        if columns != len(self.inputs_):  # scikit-learn's words: its check_estimator looks for them
             raise InvalidInput(
-                f"X has {columns} features, but Detector is expecting {len(self.columns_)} features as input."
+                f"X has {columns} features, but Detector is expecting {len(self.inputs_)} features as input."
             )
 
-    def _values(self, X: Collection) -> FloatArray:
+    def _encoded(self, X: Collection) -> FloatArray:
         """``(n, columns)`` float64: numbers, or codes of categories; NaN where missing."""
         if isinstance(X, np.ndarray):
-            return X.astype(np.float64)
-        frame = nw.from_native(X, eager_only=True)
-        names = self.columns_ if self.named_ else self._names(X)
-        columns = [_numbers(frame.get_column(name), levels) for name, levels in zip(names, self.levels_, strict=True)]
-        return np.stack(columns, axis=1)
+            values = X.astype(np.float64)
+            if self.infinite == "missing":
+                values[np.isinf(values)] = np.nan
+            return values
+        frame = _frame(X)
+        made: list[FloatArray] = []
+        for name, column in zip(self._names(X), self.inputs_, strict=True):
+            made += column.numbers(Cells(frame.get_column(name)), self.infinite)
+        return np.stack(made, axis=1)
 
 
 def _need_fit(table: Table) -> None:
@@ -257,86 +370,13 @@ def _need_fit(table: Table) -> None:
         raise NotFitted("`Table` must be fitted first. Call `fit`.")
 
 
-def _is_frame(X: Any) -> bool:
-    return hasattr(X, "columns") or hasattr(X, "column_names")
+def _frame(X: Any) -> Any:
+    return nw.from_native(X, eager_only=True)
 
 
-def _eager(X: Any) -> Any:
-    try:
-        return nw.from_native(X, eager_only=True)
-    except Exception as error:
-        raise InvalidInput(
-            "`X` must be an array or a DataFrame in memory (pandas, polars, Arrow table…) whose columns have different "
-            f"names; got {type(X).__name__}: {error}. Collect or convert it."
-        ) from error
+def _column_names(X: Collection) -> list[Any]:
+    return list(X.column_names) if hasattr(X, "column_names") else list(_frame(X).columns)
 
 
-def _kind(column: Any) -> str:
-    """What `column` holds: ``"numbers"``, ``"categories"`` or, missing everywhere, ``"nothing"``.
-
-    Raises
-    ------
-    InvalidInput
-        When it holds anything else, or infinity.
-    """
-    if column.is_null().all():
-        return "nothing"
-    kind = column.dtype
-    if kind.is_numeric() or kind == nw.Boolean or _holds(column, (bool, int, float, np.number, np.bool_)):
-        numbers = _floats(column)
-        if np.isinf(numbers).any():
-            raise InvalidInput(
-                f"Column {column.name!r} must be finite or missing; got infinity. Clip it or set it null."
-            )
-        return "nothing" if np.isnan(numbers).all() else "numbers"
-    if _is_text(kind) or _holds(column, (str, bool, int, float, np.number, np.bool_)):
-        return "categories"
-    raise InvalidInput(
-        f"Column {column.name!r} must hold numbers, booleans or categories; got {kind}. "
-        "Split a date into numbers such as hour and weekday, or leave the column out with ignore=."
-    )
-
-
-def _is_text(kind: Any) -> bool:
-    return kind in (nw.String, nw.Categorical) or isinstance(kind, nw.Enum)
-
-
-def _holds(column: Any, types: tuple[type, ...]) -> bool:
-    """Whether a column of Python objects, as pandas makes of booleans with missing ones, holds only `types`."""
-    return column.dtype == nw.Object and all(isinstance(value, types) for value in column.drop_nulls().to_list())
-
-
-def _levels(X: Collection, name: str) -> list[str]:
-    if isinstance(X, np.ndarray):
-        return []
-    column = nw.from_native(X, eager_only=True).get_column(name)
-    if not _is_text(column.dtype) and _kind(column) != "categories":
-        return []
-    levels = sorted({str(value) for value in column.drop_nulls().to_list()})
-    if len(levels) > max(_FREE_TEXT_LEVELS, len(column) // 2):
-        raise InvalidInput(
-            f"Column {name!r} must be a category; got {len(levels)} different texts in {len(column)} rows. "
-            "Leave it out with ignore=, name it id=, or detect on it as texts."
-        )
-    return levels or [""]
-
-
-def _numbers(column: Any, levels: list[str]) -> FloatArray:
-    if not levels:
-        return _floats(column)
-    if _kind(column) == "nothing":
-        return np.full(len(column), np.nan)
-    code = {level: position for position, level in enumerate(levels, start=1)}
-    values, missing = column.to_list(), column.is_null().to_list()
-    return np.array([np.nan if gone else code.get(str(v), 0) for v, gone in zip(values, missing, strict=True)])
-
-
-def _floats(column: Any) -> FloatArray:
-    if column.is_null().all():  # of any type: dates cannot be cast
-        return np.full(len(column), np.nan)
-    try:
-        return np.asarray(column.cast(nw.Float64).fill_null(np.nan).to_numpy(), dtype=np.float64)
-    except Exception as error:
-        raise InvalidInput(
-            f"Column {column.name!r} must hold numbers, as in `fit`; got {column.dtype}: {error}. Convert it."
-        ) from error
+def _blocks(X: Collection) -> Iterator[Any]:
+    yield from X.blocks() if isinstance(X, ArrowRows) else [X]

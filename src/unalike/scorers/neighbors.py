@@ -7,12 +7,13 @@ spaces" (PKDD 2002), for the mean distance.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
 
-from unalike.data import evenly, group_codes
+from unalike.data import evenly, group_codes, shared_out
 from unalike.scorers.arrays import checked, is_share, require_choice, require_count, require_fitted
 from unalike.scorers.reference import at_most
 from unalike.scorers.search import Search, Skip
@@ -48,6 +49,12 @@ class KNN:
     ----------
     bank_ : ndarray
         ``(m, d)`` the kept normal embeddings, float32 unless they came as float64.
+    rows_seen_ : int
+        How many rows the bank stands for.
+    absorbed_ : int
+        How many of its last rows were absorbed.
+    groups_ : ndarray or None
+        ``(m,)`` codes of the bank's groups.
     reference_scores_ : ndarray
         ``(r,)`` scores of `reference`; without one, leave-one-out over at most 5,000 evenly spaced bank rows,
         leaving out whole `groups` when given (unless there is only one); of a single row, 0.
@@ -81,14 +88,10 @@ class KNN:
     def fit(self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None) -> Self:
         """Keep the ``(m, d)`` normal `embeddings` and score the reference (see `unalike.types.Scorer`)."""
         rows = checked(embeddings)
+        self.rows_seen_, self.absorbed_ = len(rows), 0
         rows, groups = at_most(rows, groups, self.most_rows or len(rows))
         self._keep(rows)
-        if reference is not None:
-            self.reference_scores_: FloatArray = self.score(checked(reference, name="reference"))
-        else:
-            codes = _codes(groups, len(rows))
-            chosen = evenly(len(rows), _LARGEST_REFERENCE)
-            self.reference_scores_ = self._by_others(rows[chosen], Skip(codes[chosen], codes))
+        self._refer(reference, groups)
         return self
 
     def leave_one_out(self, embeddings: FloatArray, groups: IntArray | None = None) -> FloatArray:
@@ -143,20 +146,105 @@ class KNN:
         queries = checked(embeddings, width=self.bank_.shape[1], empty=True)
         return self._search.nearest(queries, min(k, len(self.bank_)))
 
-    def add(self, embeddings: FloatArray) -> Self:
-        """Append ``(n, d)`` normal rows to the bank; the reference scores stay as they are."""
+    def add(
+        self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None
+    ) -> Self:
+        """Append ``(n, d)`` normal rows to the bank: as a new `fit` to the earlier rows and these.
+
+        Parameters
+        ----------
+        embeddings : ndarray
+            Rows that are not in the bank.
+        reference : ndarray, optional
+            As in `fit`.
+        groups : ndarray, optional
+            ``(n,)``: groups among these rows; they are other ones than those of the earlier rows.
+
+        Notes
+        -----
+        A bank that is at `most_rows` gives up earlier rows, evenly spaced, in proportion. Absorbed rows leave the bank,
+        to be absorbed again.
+        """
         require_fitted(self, "bank_")
-        rows = checked(embeddings, width=self.bank_.shape[1])
-        self._keep(np.concatenate([self.bank_, rows.astype(self.bank_.dtype, copy=False)]))
+        self._shed()
+        rows = checked(embeddings, width=self.bank_.shape[1]).astype(self.bank_.dtype, copy=False)
+        self._refer(reference, self._append(rows, groups))
         return self
+
+    def absorb(self, embeddings: FloatArray, groups: IntArray | None = None) -> FloatArray:
+        """Append held-out rows to the bank and give their leave-one-out scores; the reference scores stay.
+
+        A score falls, or stays, as the bank grows. So these scores are at least those that the rows would have beside
+        a new normal row in the bank, and a threshold set on them keeps its false-alarm rate (docs/decisions/0007).
+        That needs a fixed number of neighbours and a bank that only grows: with a share for `k`, or at `most_rows`,
+        the bank stays as it is and the rows get their plain scores.
+
+        Parameters
+        ----------
+        embeddings : ndarray
+            ``(n, d)`` rows that are not in the bank.
+        groups : ndarray, optional
+            ``(n,)``: groups among these rows, other ones than those of the earlier rows; a row does not count its own.
+        """
+        require_fitted(self, "bank_")
+        rows = checked(embeddings, width=self.bank_.shape[1]).astype(self.bank_.dtype, copy=False)
+        before = len(self.bank_)
+        if is_share(self.k) or before + len(rows) > (self.most_rows or math.inf):
+            return self.score(rows)
+        own = np.arange(len(rows)) if groups is None else groups
+        self.groups_ = self._append(rows, own)
+        self.absorbed_ += len(rows)
+        codes = _codes(self.groups_, len(self.bank_))
+        return self._by_others(rows, Skip(codes[before:], codes))
 
     def state(self) -> dict[str, Any]:
         require_fitted(self, "bank_")
-        return {"bank": self.bank_, "reference_scores": self.reference_scores_}
+        return {
+            "bank": self.bank_,
+            "reference_scores": self.reference_scores_,
+            "groups": self.groups_,
+            "rows_seen": self.rows_seen_,
+            "absorbed": self.absorbed_,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         self._keep(checked(state["bank"], name="bank"))
-        self.reference_scores_ = np.asarray(state["reference_scores"], dtype=np.float64)
+        self.reference_scores_: FloatArray = np.asarray(state["reference_scores"], dtype=np.float64)
+        self.groups_ = state.get("groups")
+        self.rows_seen_ = state.get("rows_seen", len(self.bank_))
+        self.absorbed_ = state.get("absorbed", 0)
+
+    def _shed(self) -> None:
+        """Take the absorbed rows, which are the last, out of the bank."""
+        if self.absorbed_ == 0:
+            return
+        left = len(self.bank_) - self.absorbed_
+        self.groups_ = None if self.groups_ is None else self.groups_[:left]
+        self.rows_seen_ -= self.absorbed_
+        self.absorbed_ = 0
+        self._keep(self.bank_[:left])
+
+    def _append(self, rows: FloatArray, groups: IntArray | None) -> IntArray | None:
+        """Put rows into the bank; the groups of all that it then holds."""
+        seen = self.rows_seen_ + len(rows)
+        old, new = shared_out(len(self.bank_), self.rows_seen_, len(rows), self.most_rows or seen)
+        joined = None
+        if groups is not None or self.groups_ is not None:
+            before, after = (_codes(g, n) for g, n in ((self.groups_, len(self.bank_)), (groups, len(rows))))
+            joined = np.concatenate([before[old], (after + before.max() + 1)[new]])
+        self.rows_seen_ = seen
+        self._keep(np.concatenate([self.bank_[old], rows[new]]))
+        return joined
+
+    def _refer(self, reference: FloatArray | None, groups: IntArray | None) -> None:
+        """Set the reference scores; the bank's `groups` are kept for `add`."""
+        self.groups_ = groups
+        if reference is not None:
+            self.reference_scores_ = self.score(checked(reference, name="reference"))
+            return
+        codes = _codes(groups, len(self.bank_))
+        chosen = evenly(len(self.bank_), _LARGEST_REFERENCE)
+        self.reference_scores_ = self._by_others(self.bank_[chosen], Skip(codes[chosen], codes))
 
     def _keep(self, bank: FloatArray) -> None:
         self.bank_: FloatArray = bank

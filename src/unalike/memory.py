@@ -1,0 +1,210 @@
+"""What a fitted detector keeps of its rows: fingerprints of all, and encoded copies of some.
+
+Fingerprints tell whether a sample has been seen, so that the same one never stands both in the scorers and in the
+calibration. Encoded rows are what explanations compare with and what scorers are fitted on again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+
+from unalike.data import Split, evenly, shared_out, take
+from unalike.types import BoolArray, Collection, IntArray, Modality
+
+MOST_ROWS = 5_000
+MOST_CALIBRATION_ROWS = 2_000
+_MOST_BYTES = 32 * 2**20
+_CHUNK = 1024
+
+Prints = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """What is kept.
+
+    Parameters
+    ----------
+    trained, calibrated : ndarray
+        ``(n,)`` uint64 fingerprints of all samples in the scorers (the reference samples too) and of all calibration
+        samples.
+    absorbed : ndarray
+        Fingerprints of calibration samples that are in the scorers too (`scorers.KNN.absorb`).
+    seen : int
+        How many training samples `rows` stand for.
+    rows : ndarray or None
+        ``(m, *shape)`` float32: at most 5,000 (and 32 MiB) evenly spaced training samples, as the modality encodes
+        them. None where the modality has no `places`: encoded images are images.
+    ids : ndarray or None
+        ``(m,)`` their names, as text.
+    reference, calibration : ndarray or None
+        Likewise of the reference samples and of at most 2,000 calibration samples.
+    calibration_at : ndarray
+        Which of the calibration samples `calibration` holds.
+    calibration_groups : ndarray or None
+        Their group codes, where there are groups.
+    """
+
+    trained: Prints
+    calibrated: Prints
+    absorbed: Prints
+    seen: int
+    rows: Rows | None
+    ids: npt.NDArray[np.str_] | None
+    reference: Rows | None
+    calibration: Rows | None
+    calibration_at: IntArray
+    calibration_groups: IntArray | None
+
+    def in_scorers(self) -> Prints:
+        """Fingerprints of all samples in the scorers."""
+        return np.concatenate([self.trained, self.absorbed])
+
+
+def keeps_rows(modality: Modality) -> bool:
+    """Whether encoded samples of this modality are kept: those that `Detector.explain` compares with."""
+    return hasattr(modality, "places")
+
+
+def encoded(modality: Modality, X: Collection, positions: IntArray) -> Rows:
+    """``(m, *shape)`` float32: the samples of checked `X` at `positions`; of a modality with one part per sample."""
+    chunks = [
+        modality.tensors(modality.cut(take(X, positions[start : start + _CHUNK]))[0]).numpy()
+        for start in range(0, max(len(positions), 1), _CHUNK)
+    ]
+    return np.concatenate(chunks).astype(np.float32, copy=False)
+
+
+def names(modality: Modality, X: Collection, positions: IntArray) -> npt.NDArray[np.str_]:
+    """``(m,)`` the ids of some samples, as text."""
+    return np.array([str(name) for name in modality.ids(X)[positions].tolist()], dtype=np.str_)
+
+
+def kept_positions(modality: Modality, X: Collection, positions: IntArray, most: int) -> IntArray:
+    """At most `most` of the `positions` (and 32 MiB of encoded samples), evenly spaced."""
+    if len(positions) == 0:
+        return positions
+    each = encoded(modality, X, positions[:1]).nbytes
+    return positions[evenly(len(positions), affordable(each, most))]
+
+
+def affordable(bytes_each: int, most: int) -> int:
+    """How many encoded samples are kept: `most`, or fewer that fit into 32 MiB."""
+    return max(min(most, _MOST_BYTES // max(bytes_each, 1)), 1)
+
+
+def fingerprints(modality: Modality, X: Collection, positions: IntArray) -> Prints:
+    """``(m,)`` uint64 of the samples of checked `X` at `positions`: equal for equal encoded samples.
+
+    Nothing of a sample can be read from its fingerprint (BLAKE2b, 64 bits).
+    """
+    chunks = [
+        _prints(modality, take(X, positions[start : start + _CHUNK]), len(positions[start : start + _CHUNK]))
+        for start in range(0, len(positions), _CHUNK)
+    ]
+    return np.concatenate([np.zeros(0, dtype=np.uint64), *chunks])
+
+
+def _prints(modality: Modality, X: Collection, n: int) -> Prints:
+    parts, owner = modality.cut(X)
+    tensors = modality.tensors(parts).numpy() + np.float32(0.0)  # no negative zeros: they equal positive ones
+    digests = [blake2b(digest_size=8) for _ in range(n)]
+    for sample, part in zip(owner.tolist(), np.ascontiguousarray(tensors), strict=True):
+        digests[sample].update(part.tobytes())
+    return np.array([int.from_bytes(digest.digest(), "little") for digest in digests], dtype=np.uint64)
+
+
+def again(prints: Prints, known: Prints) -> BoolArray:
+    """``(n,)``: which samples are in `known`, as far as chance does not explain it.
+
+    Where normal samples repeat (whole numbers, categories), new ones equal known ones by chance. Good and Turing
+    (Good, "The population frequencies of species", Biometrika 1953) tell how often: as many as samples in `known` are
+    not alone. Up to three standard deviations more than that are taken as new.
+    """
+    found = np.isin(prints, known)
+    if len(known) == 0:
+        return found
+    counts = np.unique(known, return_counts=True)[1]
+    chance = 1.0 - float((counts == 1).sum()) / len(known)
+    usual = len(prints) * chance
+    most = usual + 3.0 * np.sqrt(usual * (1.0 - chance))
+    return found if found.sum() > most else np.zeros_like(found)
+
+
+def memory_of_fit(modality: Modality, X: Collection, split: Split, groups: IntArray | None, absorbed: bool) -> Memory:
+    """What is kept of checked `X` after a fit with this split and ``(n,)`` groups.
+
+    `absorbed` tells whether the calibration samples are in the scorers too.
+    """
+    train, reference = split.train, split.reference
+    prints = fingerprints(modality, X, np.concatenate([train, reference]))
+    kept = kept_positions(modality, X, train, MOST_ROWS) if keeps_rows(modality) else None
+    held = kept_positions(modality, X, reference, MOST_ROWS) if keeps_rows(modality) else train[:0]
+    calibrated = fingerprints(modality, X, split.calibration)
+    memory = Memory(
+        trained=prints,
+        calibrated=calibrated,
+        absorbed=calibrated if absorbed else calibrated[:0],
+        seen=len(train),
+        rows=None if kept is None else encoded(modality, X, kept),
+        ids=None if kept is None else names(modality, X, kept),
+        reference=encoded(modality, X, held) if len(held) else None,
+        calibration=None,
+        calibration_at=train[:0],
+        calibration_groups=None,
+    )
+    if len(split.calibration) == 0:
+        return memory
+    own = None if groups is None else groups[split.calibration]
+    return new_calibration(memory, modality, take(X, split.calibration), calibrated, own)
+
+
+def new_calibration(
+    memory: Memory, modality: Modality, X: Collection, prints: Prints, groups: IntArray | None = None
+) -> Memory:
+    """The memory when checked `X`, with these fingerprints and groups, is what calibrates."""
+    memory = replace(memory, calibrated=prints, calibration=None, calibration_at=np.arange(0), calibration_groups=None)
+    if not keeps_rows(modality) or len(prints) == 0:
+        return memory
+    kept = kept_positions(modality, X, np.arange(len(prints)), MOST_CALIBRATION_ROWS)
+    return replace(
+        memory,
+        calibration=encoded(modality, X, kept),
+        calibration_at=kept,
+        calibration_groups=None if groups is None else groups[kept],
+    )
+
+
+def more_calibration(
+    memory: Memory, modality: Modality, X: Collection, prints: Prints, groups: IntArray | None
+) -> Memory:
+    """The memory when checked `X` calibrates beside the earlier calibration samples; its groups are other groups."""
+    if memory.calibration is None:
+        at = len(memory.calibrated)
+        more = new_calibration(memory, modality, X, prints, groups)
+        calibrated = np.concatenate([memory.calibrated, prints])
+        return replace(more, calibrated=calibrated, calibration_at=more.calibration_at + at)
+    seen, kept = len(memory.calibrated), len(memory.calibration)
+    old, new = shared_out(kept, seen, len(prints), max(MOST_CALIBRATION_ROWS, kept))
+    return replace(
+        memory,
+        calibrated=np.concatenate([memory.calibrated, prints]),
+        calibration=np.concatenate([memory.calibration[old], encoded(modality, X, new)]),
+        calibration_at=np.concatenate([memory.calibration_at[old], seen + new]),
+        calibration_groups=_joined(memory.calibration_groups, kept, groups, len(prints), old, new),
+    )
+
+
+def _joined(
+    before: IntArray | None, kept: int, after: IntArray | None, more: int, old: IntArray, new: IntArray
+) -> IntArray | None:
+    if before is None and after is None:
+        return None
+    first = np.arange(kept) if before is None else before
+    second = np.arange(more) if after is None else after
+    return np.concatenate([first[old], (second + int(first.max(initial=-1)) + 1)[new]])

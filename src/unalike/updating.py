@@ -1,0 +1,306 @@
+"""New normal samples into the scorers or the calibration, without training.
+
+Nothing here changes what it is given: every step makes new objects, so that an update that fails leaves no trace.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from unalike.branch import FittedBranch, Judge, Parts, embed_parts, encoded_scores, fusion_weights, load_parts
+from unalike.data import count, group_codes, shared_out, take
+from unalike.errors import CalibrationWarning, InvalidInput, InvalidParameter, UnalikeWarning
+from unalike.fitting import absorbed_scores
+from unalike.memory import (
+    MOST_ROWS,
+    Memory,
+    Prints,
+    affordable,
+    again,
+    encoded,
+    fingerprints,
+    more_calibration,
+    names,
+    new_calibration,
+)
+from unalike.plain import unlearned
+from unalike.scorers.fusion import Fusion
+from unalike.seeding import resolve_device
+from unalike.thresholds import build_threshold
+from unalike.thresholds.entities import Entity, entity_names
+from unalike.types import BoolArray, Collection, FloatArray, IntArray, Modality, Scorer, Threshold
+
+
+class Updatable(Protocol):
+    """What an update reads and changes of a fitted `Detector`."""
+
+    modality_: Modality
+    branches_: tuple[FittedBranch, ...]
+    fusion_: Fusion
+    threshold_: Threshold
+    calibration_scores_: FloatArray
+    calibration_entities_: list[Entity] | None
+    memory_: Memory
+    threshold: str | Threshold
+    device: str
+
+    def anomaly_scores(self, X: Any) -> FloatArray: ...
+
+    def _calibrate(self, threshold: Threshold, scores: FloatArray, entities: list[Entity] | None) -> None: ...
+
+
+def update(
+    detector: Updatable,
+    X: Any,
+    into: str,
+    groups: Sequence[Any] | None,
+    entities: Sequence[Any] | None,
+    calibration: Any,
+) -> None:
+    """As `Detector.update`; `detector` is a copy that is thrown away when this fails."""
+    if into not in ("scorer", "calibration"):
+        raise InvalidParameter(f"`into` must be 'scorer' or 'calibration'; got {into!r}.")
+    if into == "scorer":
+        _into_scorer(detector, X, groups, entities, calibration)
+        return
+    if calibration is not None:
+        raise InvalidParameter("`calibration` must go with into='scorer'; got into='calibration'. Leave it out.")
+    _into_calibration(detector, X, groups, entities)
+
+
+def _into_scorer(
+    detector: Updatable,
+    X: Any,
+    groups: Sequence[Any] | None,
+    entities: Sequence[Any] | None,
+    calibration: Any,
+) -> None:
+    modality, memory, device = detector.modality_, memory_of(detector), resolve_device(detector.device)
+    X = modality.check(X)
+    _need_calibration(detector, memory, calibration, entities)
+    prints = fingerprints(modality, X, np.arange(count(X)))
+    if calibration is not None:  # takes the place of the earlier one
+        memory = replace(memory, calibrated=prints[:0], absorbed=prints[:0])
+    new = np.flatnonzero(unseen(prints, memory))
+    codes = None if groups is None else group_codes(groups, count(X))[new]
+    X = take(X, new)
+    branches = grown_branches(detector.branches_, memory, modality, X, codes, device)
+    references = {branch.settings.name: branch.judge.scorer.reference_scores_ for branch in branches}
+    detector.fusion_ = replace(detector.fusion_, weights=fusion_weights(branches)).fit(references)
+    detector.branches_ = branches
+    detector.memory_ = memory = _remembering(memory, modality, X, prints[new])
+    if calibration is not None:
+        calibrated_anew(detector, calibration, in_force(detector), entities)
+    elif memory.calibration is not None:
+        _calibrated_again(detector, memory, torch.from_numpy(memory.calibration), device)
+
+
+def _calibrated_again(detector: Updatable, memory: Memory, tensors: torch.Tensor, device: torch.device) -> None:
+    """The threshold on the scores that the kept calibration samples have by the grown scorers."""
+    at, known, groups = memory.calibration_at, detector.calibration_entities_, memory.calibration_groups
+    prints = memory.calibrated[at]
+    if len(memory.absorbed):
+        parts = Parts(len(at), lambda rows: tensors[torch.from_numpy(rows)], np.arange(len(at)), groups)
+        scores = absorbed_scores(detector.branches_, detector.fusion_, parts, device=device)
+    else:
+        scores = encoded_scores(detector.branches_, detector.fusion_, tensors, device)
+    detector._calibrate(in_force(detector), scores, None if known is None else [known[row] for row in at.tolist()])
+    detector.memory_ = replace(
+        memory,
+        calibrated=prints,
+        absorbed=prints if len(memory.absorbed) else prints[:0],
+        calibration_at=np.arange(len(at)),
+    )
+
+
+def _into_calibration(
+    detector: Updatable, X: Any, groups: Sequence[Any] | None, entities: Sequence[Any] | None
+) -> None:
+    modality, memory = detector.modality_, memory_of(detector)
+    X = modality.check(X)
+    own = None if entities is None else entity_names(entities, count(X))
+    codes = None if groups is None else group_codes(groups, count(X))
+    prints = fingerprints(modality, X, np.arange(count(X)))
+    new = np.flatnonzero(unseen(prints, memory))
+    before = getattr(detector, "calibration_scores_", np.zeros(0))
+    known = getattr(detector, "calibration_entities_", None)
+    if len(before) and (own is None) != (known is None):
+        raise InvalidParameter(
+            "`entities` must be given for all calibration samples or for none; got them for "
+            f"{'the earlier' if own is None else 'the new'} ones only. Calibrate anew to change that."
+        )
+    joined = None if own is None else [*(known or []), *(own[row] for row in new.tolist())]
+    X = take(X, new)
+    scores = np.concatenate([before, detector.anomaly_scores(X)])
+    detector._calibrate(in_force(detector), scores, joined)
+    detector.memory_ = more_calibration(memory, modality, X, prints[new], None if codes is None else codes[new])
+
+
+def calibrated_anew(detector: Updatable, X: Any, threshold: Threshold, entities: Sequence[Any] | None) -> None:
+    """Set the threshold on `X` alone; warns when some of it is in the scorers."""
+    X = detector.modality_.check(X)
+    own = None if entities is None else entity_names(entities, count(X))
+    memory = getattr(detector, "memory_", None)
+    if memory is not None:
+        prints = fingerprints(detector.modality_, X, np.arange(count(X)))
+        warn_if_trained(prints, memory)
+        memory = new_calibration(memory, detector.modality_, X, prints)
+    detector._calibrate(threshold, detector.anomaly_scores(X), own)
+    if memory is not None:
+        detector.memory_ = memory
+
+
+def in_force(detector: Updatable) -> Threshold:
+    """The kind of threshold that decides now, without what it has learned."""
+    return build_threshold(unlearned(getattr(detector, "threshold_", detector.threshold)))
+
+
+def _need_calibration(detector: Updatable, memory: Memory, calibration: Any, entities: Sequence[Any] | None) -> None:
+    calibrated = hasattr(detector, "calibration_scores_")
+    if calibrated and calibration is None and memory.calibration is None:
+        raise InvalidParameter(
+            "`calibration` must hold the calibration samples, which the grown scorers score anew: the model keeps none "
+            "of this kind of data; got None. Give normal samples that did not train."
+        )
+    if entities is not None and calibration is None:
+        raise InvalidParameter("`entities` must go with `calibration`, whose they are; got none. Leave them out.")
+
+
+def _remembering(memory: Memory, modality: Modality, X: Collection, prints: Prints) -> Memory:
+    """The memory when checked `X` is in the scorers too."""
+    trained = np.concatenate([memory.trained, prints])
+    seen = memory.seen + len(prints)
+    if memory.rows is None or memory.ids is None:
+        return replace(memory, trained=trained, seen=seen)
+    full = memory.seen > len(memory.rows)
+    most = len(memory.rows) if full else affordable(memory.rows[:1].nbytes, MOST_ROWS)
+    old, new = shared_out(len(memory.rows), memory.seen, len(prints), most)
+    return replace(
+        memory,
+        trained=trained,
+        seen=seen,
+        rows=np.concatenate([memory.rows[old], encoded(modality, X, new)]),
+        ids=np.concatenate([memory.ids[old], names(modality, X, new)]),
+    )
+
+
+def memory_of(detector: Any) -> Memory:
+    """What a fitted detector remembers.
+
+    Raises
+    ------
+    InvalidParameter
+        When it was saved before models did.
+    """
+    memory = getattr(detector, "memory_", None)
+    if isinstance(memory, Memory):
+        return memory
+    raise InvalidParameter(
+        "The model must have been fitted by this version of unalike or a later one, to tell which samples it has seen; "
+        "it was not. Fit it again."
+    )
+
+
+def warn_if_trained(prints: Prints, memory: Memory) -> None:
+    """Calibration samples that trained score too low: more alarms than stated would follow."""
+    trained = again(prints, memory.in_scorers())
+    if trained.any():
+        warnings.warn(
+            f"`X` must hold samples that did not train; {int(trained.sum())} of {len(trained)} did. They score lower "
+            "than new normal samples, so that more false alarms than stated follow. Leave them out.",
+            CalibrationWarning,
+            stacklevel=4,
+        )
+
+
+def unseen(prints: Prints, memory: Memory) -> BoolArray:
+    """``(n,)``: which samples are neither in the scorers nor in the calibration, and may be added.
+
+    Raises
+    ------
+    InvalidInput
+        When there is none.
+
+    Warns
+    -----
+    UnalikeWarning
+        When some are left out.
+    """
+    only_trained = np.setdiff1d(memory.in_scorers(), memory.calibrated)
+    known = memory.in_scorers()[np.isin(memory.in_scorers(), only_trained)]
+    trained, calibrated = again(prints, known), again(prints, memory.calibrated)
+    new = ~(trained | calibrated)
+    told = f"{int(trained.sum())} of {len(prints)} are in the scorers and {int(calibrated.sum())} in the calibration"
+    if not new.any():
+        raise InvalidInput(f"`X` must hold samples that the detector has not seen; {told}. Give new ones.")
+    if not new.all():
+        warnings.warn(f"Samples that the detector has seen are left out: {told}.", UnalikeWarning, stacklevel=4)
+    return new
+
+
+def grown_branches(
+    branches: Sequence[FittedBranch],
+    memory: Memory,
+    modality: Modality,
+    X: Collection,
+    groups: IntArray | None,
+    device: torch.device,
+) -> tuple[FittedBranch, ...]:
+    """The branches with scorers that know checked `X` too; encoders stay.
+
+    A scorer with a method ``add(embeddings, reference, groups)`` takes the new rows; another is fitted again on the
+    encoded training samples of the memory and on new ones in proportion.
+
+    Raises
+    ------
+    InvalidParameter
+        When a scorer can do neither.
+    """
+    parts, owner = modality.cut(X)
+    codes = None if groups is None else groups[owner]
+    new = Parts(len(owner), load_parts(modality, parts, keep=True), owner, codes)
+    grow = _Grow(memory, new, device)
+    return tuple(
+        replace(
+            branch,
+            judge=grow.judge(branch.judge, branch.settings.name),
+            untrained=None if branch.untrained is None else grow.judge(branch.untrained, branch.settings.name),
+        )
+        for branch in branches
+    )
+
+
+class _Grow:
+    """Adds the same new parts to one judge after the other."""
+
+    def __init__(self, memory: Memory, new: Parts, device: torch.device) -> None:
+        self.memory = memory
+        self.new = new
+        self.device = device
+
+    def judge(self, judge: Judge, branch: str) -> Judge:
+        embeddings = embed_parts(judge, self.new.load, self.new.n, self.device)
+        held = None if self.memory.reference is None else self._of(judge, self.memory.reference)
+        if hasattr(judge.scorer, "add"):
+            added: Scorer = copy.deepcopy(judge.scorer).add(embeddings, held, self.new.group)
+            return replace(judge, scorer=added)
+        if self.memory.rows is None:
+            raise InvalidParameter(
+                f"The scorer {type(judge.scorer).__name__} of branch {branch!r} must be fitted again to take new "
+                "samples, and the model keeps no training samples of this kind of data. Fit the detector again, or "
+                "switch the branch off."
+            )
+        old, at = shared_out(len(self.memory.rows), self.memory.seen, len(embeddings), MOST_ROWS)
+        joined = np.concatenate([self._of(judge, self.memory.rows)[old], embeddings[at]])
+        return replace(judge, scorer=unlearned(judge.scorer).fit(joined, held, None))
+
+    def _of(self, judge: Judge, rows: Any) -> FloatArray:
+        tensors = torch.from_numpy(rows)
+        return embed_parts(judge, lambda at: tensors[torch.from_numpy(at)], len(tensors), self.device)
