@@ -75,7 +75,7 @@ def test_images_and_named_views(place, capsys):
     [
         (["rows.csv", "-m", "table", "-o", "page.txt"], ".html"),
         (["rows.csv", "-m", "table", "-o", "nowhere/page.html"], "existing folder"),
-        (["rows.csv", "-m", "table", "-o", "page.html"], "when"),
+        (["rows.csv", "-m", "table", "-o", "page.html", "--ignore", "where"], "where"),
         (["rows.csv", "-m", "smell", "-o", "page.html"], "-m"),
         (["rows.npz", "-m", "table", "-o", "page.html", "--views", "wink"], "wink"),
         (["rows.npz", "-m", "table", "-o", "page.html", "--key", "other"], "copies"),

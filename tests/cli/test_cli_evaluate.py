@@ -138,6 +138,7 @@ def test_inspect_of_entities_of_no_threshold_and_of_older_models(place, tmp_path
     assert _columns(state) == [("columns", "1 number: a"), ("", "1 category: b")]
 
 
+@pytest.mark.filterwarnings("ignore:`X` must hold samples that did not train:unalike.errors.CalibrationWarning")
 def test_evaluate_judges_each_entity_by_its_own_threshold(place, tmp_path):
     folder, model = place / "test", tmp_path / "model.unalike"
     images = [*sorted((folder / "good").iterdir()), *sorted((folder / "defect").iterdir())]

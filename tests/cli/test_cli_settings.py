@@ -139,6 +139,7 @@ def test_progress_is_told_by_line_when_asked_and_is_not_in_the_model(place, tmp_
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.filterwarnings("ignore:`X` must hold samples that did not train:unalike.errors.CalibrationWarning")
 def test_a_model_without_a_threshold_says_so(place, tmp_path, config, capsys):
     config.write_text('modality = "table"\ncalibration_fraction = 0.0\n[training]\nsteps = 1\n')
     assert run("fit", place / "train.npz", "--config", config, "-o", tmp_path / "m.unalike") == 0
@@ -176,6 +177,7 @@ def test_another_kind_of_threshold_keeps_the_configured_rate(configured, name, b
     assert settings.threshold(configured, name, None, by_entity=by_entity) == expected
 
 
+@pytest.mark.filterwarnings("ignore:`X` must hold samples that did not train:unalike.errors.CalibrationWarning")
 def test_calibrate_with_another_threshold_keeps_the_rate_of_the_model(place, tmp_path):
     model = tmp_path / "m.unalike"
     assert run("calibrate", place / "train.npz", "-m", place / "npz.unalike", "-o", model, "--threshold", "gamma",
