@@ -18,7 +18,7 @@ from unalike.types import Training
 _PARTS: dict[str, Mapping[str, str]] = {
     "encoder": encoders.NAMES,
     "objective": {**objectives.NAMES, FROZEN: ""},
-    "scorer": {**scorers.SCORERS, **scorers.NEEDS_OBJECTIVE},
+    "scorer": scorers.SCORERS,
 }
 
 

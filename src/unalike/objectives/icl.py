@@ -194,7 +194,7 @@ class ICLObjective(nn.Module):
         """
         _prepared(self.rest)
         rows = max(1, _MOST_CELLS // self.outside.numel())
-        return torch.cat([self._losses(part).mean(dim=1) for part in batch.data.split(rows)])
+        return torch.cat([self._losses(part).mean(dim=1) for part in torch.split(batch.data, rows)])
 
     def _losses(self, data: Tensor) -> Tensor:
         """``(n, windows)``: of finding each window."""

@@ -108,7 +108,7 @@ def types() -> dict[str, str]:
         "encoders": encoders.NAMES,
         "modalities": modalities.MODALITIES,
         "objectives": objectives.NAMES,
-        "scorers": {**scorers.SCORERS, **scorers.NEEDS_OBJECTIVE},
+        "scorers": scorers.SCORERS,
         "thresholds": thresholds.THRESHOLDS,
         "views": views.NAMES,
     }

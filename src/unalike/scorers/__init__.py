@@ -29,22 +29,18 @@ SCORERS = {
     "kernel-density": "unalike.scorers.density:KernelDensity",
     "isolation-forest": "unalike.scorers.boundary:IsolationForest",
     "one-class-svm": "unalike.scorers.svm:OneClassSVM",
+    "objective": "unalike.scorers.objective:ObjectiveScore",
 }
 """Names that ``scorer=`` takes. What cannot be made from a name alone is only exported."""
 
-NEEDS_OBJECTIVE = {"objective": "unalike.scorers.objective:ObjectiveScore"}
-"""As `SCORERS`, for a branch whose objective has a score of its own."""
-
 _EXPORTED = {
     **SCORERS,
-    **NEEDS_OBJECTIVE,
     "outlier": "unalike.scorers.adapter:Outlier",
     "fusion": "unalike.scorers.fusion:Fusion",
 }
 
 __all__ = [
     "KNN",
-    "NEEDS_OBJECTIVE",
     "SCORERS",
     "Centroid",
     "Fusion",

@@ -8,7 +8,7 @@ from typing import Any
 
 from unalike import lookup
 from unalike.errors import InvalidParameter
-from unalike.scorers import NEEDS_OBJECTIVE, SCORERS
+from unalike.scorers import SCORERS
 from unalike.scorers.adapter import Outlier, is_outlier_detector
 from unalike.types import Scorer
 
@@ -19,8 +19,8 @@ def build_scorer(scorer: Any) -> Scorer:
     Parameters
     ----------
     scorer : str or object
-        A name in `unalike.scorers.SCORERS` or `NEEDS_OBJECTIVE` (its defaults), a scorer (copied), or an outlier
-        detector of PyOD's or scikit-learn's (wrapped in `Outlier`).
+        A name in `unalike.scorers.SCORERS` (its defaults), a scorer (copied), or an outlier detector of PyOD's
+        or scikit-learn's (wrapped in `Outlier`).
 
     Raises
     ------
@@ -28,7 +28,7 @@ def build_scorer(scorer: Any) -> Scorer:
         An unknown name, or an object of another shape.
     """
     if isinstance(scorer, str):
-        built: Scorer = lookup.named("scorer", {**SCORERS, **NEEDS_OBJECTIVE}, scorer)()
+        built: Scorer = lookup.named("scorer", SCORERS, scorer)()
         return built
     if is_scorer(scorer):
         copied: Scorer = copy.deepcopy(scorer)
