@@ -46,7 +46,7 @@ STAGES: dict[str, Mapping[str, str]] = {
     "encoders": encoders.NAMES,
     "modalities": modalities.MODALITIES,
     "objectives": objectives.NAMES,
-    "scorers": {**scorers.SCORERS, **scorers.NEEDS_OBJECTIVE},
+    "scorers": scorers.SCORERS,
     "thresholds": thresholds.THRESHOLDS,
     "views": {**views.NAMES, "compose": "unalike.views.compose:Compose"},
 }
@@ -306,8 +306,15 @@ def _inline(value: Any, place: str) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(_inline(item, f'{place}[{number}]') for number, item in enumerate(value))}]"
     if _is_table(value):
-        return f"{{ {', '.join(f'{key} = {text}' for key, text in _as_table(value, place).items())} }}"
+        items = [f"{_key(key)} = {text}" for key, text in _as_table(value, place).items()]
+        return f"{{ {', '.join(items)} }}"
     raise _not_writable(value, place)
+
+
+def _key(key: str) -> str:
+    """As it is where TOML allows that: names of columns may hold anything."""
+    bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if bare else json.dumps(key, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _not_writable(value: Any, place: str) -> InvalidParameter:
