@@ -198,7 +198,7 @@ def _with_skip(encoder: nn.Module, branch: Branch, schema: Schema, sample: Tenso
 
 
 def _scores_itself(branch: Branch) -> bool:
-    return isinstance(build_scorer(branch.scorer), ObjectiveScore)
+    return isinstance(branch.scorer, ObjectiveScore) or (isinstance(branch.scorer, str) and branch.scorer == "objective")
 
 
 def _check_own_score(branch: Branch) -> None:
@@ -306,7 +306,8 @@ def choose_branches(
         if given.get("objective") == FROZEN:
             given["objective"] = None
         base = next((branch for branch in default if branch.objective is not None), default[0])
-        branches = (replace(base, name="main", **given),)
+        own = {"encoder", "objective"} & set(given)  # the skip connection belongs to what was tuned with it
+        branches = (replace(base, name="main", skip=None if own else base.skip, **given),)
     chosen = default if branches is None else branches
     if not all(isinstance(branch, Branch) for branch in chosen):
         raise InvalidParameter(f"`branches` must be a sequence of Branch; got {branches!r}.")

@@ -19,13 +19,10 @@ from unalike.modalities.cells import Cells, Column
 from unalike.modalities.donors import Donors
 from unalike.modalities.learner import Learner
 from unalike.modalities.moments import LARGEST, center_and_scale
-from unalike.objectives.simclr import SimCLR
 from unalike.objectives.synthetic import SyntheticContrast
 from unalike.plain import is_number
 from unalike.scanning import ArrowRows
-from unalike.scorers.mahalanobis import Mahalanobis
 from unalike.scorers.neighbors import KNN
-from unalike.scorers.parametric import Centroid
 from unalike.types import Branch, Collection, FloatArray, IntArray, Schema, Training, View
 from unalike.views.table import CorruptCells
 
@@ -188,27 +185,21 @@ class Table:
         return CorruptCells(rate=0.3)
 
     def branches(self) -> tuple[Branch, ...]:
-        """Two networks that tell real rows from synthetic ones, each with the raw input beside it; compressed input."""
+        """The input in two scalings; two networks that tell real rows from synthetic ones, the input beside them."""
         synthetic = Training(steps=300, batch_size=128, optimizer="adamw", weight_decay=1e-4, warmup=0.0)
+        contrast = Branch(
+            name="contrast",
+            encoder=TableMLP(activation="silu"),
+            objective=SyntheticContrast(levels=self.schema.levels, shell_radii=(0.3, 3.0)),
+            scorer=KNN(k=1),
+            training=synthetic,
+            skip=RawTable(),
+        )
         return (
-            Branch(name="nearest", encoder=RawTable(), scorer=KNN(k=1)),
-            Branch(name="nearest-log", encoder=RawTable(scaling="signed-log"), scorer=KNN(k=1)),
-            Branch(name="nearest-many", encoder=RawTable(), scorer=KNN(k=0.025, most_rows=2000), weight=0.5),
-            Branch(
-                name="contrast",
-                encoder=TableMLP(activation="relu"),
-                objective=SyntheticContrast(levels=self.schema.levels),
-                scorer=KNN(k=1),
-                training=synthetic,
-            ),
-            Branch(
-                name="contrast-views",
-                encoder=TableMLP(activation="relu"),
-                objective=SimCLR(temperature=0.5),
-                scorer=Mahalanobis(),
-                training=replace(synthetic, batch_size=256),
-            ),
-            Branch(name="center", encoder=RawTable(), scorer=Centroid(), weight=8.0, agreement=0.65),
+            Branch(name="nearest", encoder=RawTable(), scorer=KNN(k=1), weight=0.25),
+            Branch(name="nearest-quantile", encoder=RawTable(scaling="quantile"), scorer=KNN(k=1), weight=0.25),
+            contrast,
+            replace(contrast, name="contrast-again"),
         )
 
     def places(self) -> tuple[str, ...]:
