@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from unalike.scorers.arrays import checked, require_fitted, whitened
+from unalike.scorers.covariance import shrunk_covariance
 from unalike.scorers.reference import reference_scores
 from unalike.types import FloatArray, IntArray
 
@@ -33,12 +34,10 @@ class Mahalanobis:
 
     def fit(self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None) -> Self:
         """Estimate mean and covariance of the ``(m, d)`` normal `embeddings` (see `unalike.types.Scorer`)."""
-        from sklearn.covariance import ledoit_wolf
-
         rows = checked(embeddings).astype(np.float64)
         self.mean_: FloatArray = rows.mean(axis=0)
         # One row, or equal rows, have no spread: then any direction counts the same.
-        spread = ledoit_wolf(rows - self.mean_, assume_centered=True)[0] if len(rows) > 1 else np.zeros((1, 1))
+        spread = shrunk_covariance(rows - self.mean_) if len(rows) > 1 else np.zeros((1, 1))
         values, vectors = np.linalg.eigh(spread if spread.any() else np.eye(rows.shape[1]))
         smallest = np.finfo(np.float64).eps * len(values) * values[-1]
         self.whitening_: FloatArray = vectors / np.sqrt(np.maximum(values, smallest))

@@ -29,6 +29,8 @@ from unalike.types import BoolArray, FloatArray, IntArray
 _SPARE = 8
 # A prepared bank answers single queries many times faster; past this many chunks it would cost too much memory.
 _KEPT_CHUNKS = 16
+# Torch is quick to find up to this share of a row, 1 of 64; numpy beyond it.
+_FEW = 64
 # An error this small relative to the distance cannot be told from the exact answer (ties, mostly).
 _NEGLIGIBLE = 1e-9
 
@@ -217,7 +219,7 @@ class Search:
             if skip is not None and own is not None:
                 others = torch.from_numpy(skip.bank[start : start + step].copy())
                 product.masked_fill_(own[:, None] == others, torch.inf)
-            values, places = product.topk(min(count, len(bank)), dim=1, largest=False, sorted=False)
+            values, places = _least(product, min(count, len(bank)))
             best, found = torch.cat([best, values], dim=1), torch.cat([found, places + start], dim=1)
             if best.shape[1] > count:
                 best, kept = best.topk(count, dim=1, largest=False, sorted=False)
@@ -271,6 +273,14 @@ class Search:
             squared[skip.bank == skip.queries] = np.nan
         order = np.argsort(squared, kind="stable")[:k]
         return squared[order], order
+
+
+def _least(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` least of each row ``(n, m)`` and their places, in any order."""
+    if count * _FEW < values.shape[1] or count == values.shape[1]:
+        return values.topk(count, dim=1, largest=False, sorted=False)
+    places = torch.from_numpy(np.argpartition(values.numpy(), count - 1, axis=1)[:, :count])
+    return values.gather(1, places), places
 
 
 def _ordered(squared: FloatArray, candidates: IntArray, k: int) -> tuple[FloatArray, IntArray]:
