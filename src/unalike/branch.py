@@ -198,7 +198,8 @@ def _with_skip(encoder: nn.Module, branch: Branch, schema: Schema, sample: Tenso
 
 
 def _scores_itself(branch: Branch) -> bool:
-    return isinstance(branch.scorer, ObjectiveScore) or (isinstance(branch.scorer, str) and branch.scorer == "objective")
+    scorer = build_scorer(branch.scorer) if isinstance(branch.scorer, str) else branch.scorer
+    return isinstance(scorer, ObjectiveScore)
 
 
 def _check_own_score(branch: Branch) -> None:

@@ -114,7 +114,8 @@ class Encoder(Protocol):
 
     Optional: ``prepare(sample)`` fits what is not learned by gradient (a scaling), once, before
     training; ``locations(data) -> (n, places, width)`` with attribute ``grid``; ``stem``, the name of a
-    frozen part whose outputs may be cached.
+    frozen part whose outputs may be cached; ``levels``, as `Schema.levels`, for an objective that treats
+    categories in its own way.
     """
 
     width: int

@@ -170,6 +170,7 @@ def test_the_encoder_s_part_leaves_the_score_as_it_is():
         ({"hidden": (8, 0)}, r"`hidden\[1\]` must be a whole number"),
         ({"temperature": 0.0}, "`temperature` must be a finite number above 0"),
         ({"levels": (-1,)}, "`levels` must be 0"),
+        ({"hidden": 100}, "`hidden` must be a tuple of whole numbers; got 100"),
     ],
 )
 def test_settings_out_of_range_are_refused(given, told):

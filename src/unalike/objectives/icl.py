@@ -78,8 +78,10 @@ class ICL:
 
     def __post_init__(self) -> None:
         make_plain(self)
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        object.__setattr__(self, "levels", tuple(self.levels))
+        for name in ("hidden", "levels"):
+            if not isinstance(getattr(self, name), (tuple, list)):
+                raise InvalidParameter(f"`{name}` must be a tuple of whole numbers; got {getattr(self, name)!r}.")
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         check_temperature(self.temperature)
         whole = {"window": (self.window, 1), "most_windows": (self.most_windows, 2), "width": (self.width, 1)}
         for name, (value, least) in {**whole, **{f"hidden[{i}]": (w, 1) for i, w in enumerate(self.hidden)}}.items():
@@ -111,8 +113,8 @@ class ICLObjective(nn.Module):
     ----------
     rest, window : Sequential or None
         The network of what is left of a row, and that of a window; None before `prepare`.
-    codes : Embedding
-        Vectors of categories; None without categories.
+    codes : Embedding or None
+        ``(most levels, 8)``, the vectors of categories; None without categories.
     """
 
     inside: Tensor
