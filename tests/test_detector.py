@@ -51,16 +51,27 @@ def test_p_values_agree_with_decisions_and_the_threshold(fitted: Detector, breas
     assert decisions.false_alarm_rate == 0.1
 
 
-def test_held_out_rows_are_neither_trained_on_nor_in_a_bank(breast_cancer: OneClass) -> None:
+def test_held_out_rows_calibrate_without_themselves_and_then_join_the_bank(breast_cancer: OneClass) -> None:
     detector = table(branches=[Branch(name="raw", encoder="raw-table", scorer=scorers.KNN(k=1))])
-    detector.fit(breast_cancer.train)
+    X = breast_cancer.train
+    detector.fit(X)
     split = detector.split_
     assert set(split.train).isdisjoint(split.calibration)
-    assert len(split.train) + len(split.calibration) == len(breast_cancer.train)
+    assert len(split.train) + len(split.calibration) == len(X)
+    assert (detector.anomaly_scores(X) == 0).all()
+    scaled = (X - X[split.train].mean(axis=0)) / X[split.train].std(axis=0)
+    for row, score in zip(split.calibration[:9], detector.calibration_scores_, strict=False):
+        others = np.delete(scaled, row, axis=0)
+        assert score == pytest.approx(np.linalg.norm(others - scaled[row], axis=1).min(), rel=1e-5)
+
+
+def test_held_out_rows_of_a_later_time_stay_out_of_the_bank(breast_cancer: OneClass) -> None:
+    detector = table(branches=[Branch(name="raw", encoder="raw-table", scorer=scorers.KNN(k=1))])
+    detector.fit(breast_cancer.train, time=np.arange(len(breast_cancer.train)))
     scores = detector.anomaly_scores(breast_cancer.train)
-    assert (scores[split.train] == 0).all()
-    assert (scores[split.calibration] > 0).all()
-    np.testing.assert_array_equal(detector.calibration_scores_, scores[split.calibration])
+    assert (scores[detector.split_.train] == 0).all()
+    np.testing.assert_array_equal(scores[detector.split_.calibration], detector.calibration_scores_)
+    assert (detector.calibration_scores_ > 0).all()
 
 
 def test_groups_stay_on_one_side(breast_cancer: OneClass) -> None:
@@ -410,6 +421,10 @@ def test_a_center_counts_only_where_it_orders_normal_rows_as_neighbours_do() -> 
     rng = np.random.default_rng(0)
     one = rng.normal(size=(300, 10))
     several = 0.3 * one + 9.0 * np.eye(10)[np.arange(300) % 3]
-    weights = [table().fit(X).fusion_.weights["center"] for X in (one, several)]
+    branches = [
+        Branch(name="nearest", encoder="raw-table"),
+        Branch(name="center", encoder="raw-table", scorer="centroid", weight=8.0, agreement=0.65),
+    ]
+    weights = [table(branches=branches).fit(X).fusion_.weights["center"] for X in (one, several)]
     assert weights[0] > 0
     assert weights[1] == 0

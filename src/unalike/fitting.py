@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from unalike.branch import FittedBranch, Parts, fit_branch, load_parts
-from unalike.data import Split, count, group_codes, split, take
-from unalike.errors import InvalidInput, InvalidParameter
+from unalike.branch import FittedBranch, Judge, Parts, embed_parts, fit_branch, load_parts
+from unalike.data import Split, count, group_codes, one_of_each_stretch, split, take
+from unalike.errors import InputWarning, InvalidInput, InvalidParameter
 from unalike.progress import show
 from unalike.robust import floor_scores, most_suspect
+from unalike.scorers.fusion import Fusion
 from unalike.seeding import derive, numpy_generator
-from unalike.types import Branch, Collection, IntArray, Modality, Training
+from unalike.thresholds.checks import tell
+from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Training
 
 
 @dataclass(frozen=True)
@@ -42,28 +45,41 @@ class Samples:
         codes = [None if values is None else group_codes(values, count(X), name) for name, values in given.items()]
         return Samples(X, *codes)
 
-    def split(self, reference: float, calibration: float, seed: int) -> Split:
-        """Positions that train and that are held out.
+    def split(self, reference: float, calibration: float, seed: int, most: int | None = None) -> Split:
+        """Positions that train and that are held out, of at most `most` samples.
 
         Raises
         ------
         InvalidInput
             When fewer than two would train.
         """
+        rows = self._at_most(most, seed)
         parts = split(
-            count(self.X),
+            len(rows),
             reference=reference,
             calibration=calibration,
             generator=numpy_generator(seed, "split"),
-            groups=None if self.groups is None else self.groups.tolist(),
-            time=None if self.time is None else self.time.tolist(),
+            groups=None if self.groups is None else self.groups[rows].tolist(),
+            time=None if self.time is None else self.time[rows].tolist(),
         )
+        parts = Split(rows[parts.train], rows[parts.reference], rows[parts.calibration])
         if len(parts.train) < 2:
             raise InvalidInput(
                 f"`X` must hold at least 2 samples to train on; got n_samples = {count(self.X)}, {len(parts.train)} of "
                 "them for training. Give more, or hold out fewer."
             )
         return parts
+
+    def _at_most(self, most: int | None, seed: int) -> IntArray:
+        n = count(self.X)
+        if most is None or n <= most:
+            return np.arange(n)
+        tell(
+            f"Training takes {most} of {n} samples, one of each of so many equal stretches; the others are left out. "
+            "To take more, give the modality another `most_rows`.",
+            InputWarning,
+        )
+        return one_of_each_stretch(n, most, numpy_generator(seed, "rows"))
 
     def parts(self, modality: Modality, positions: IntArray) -> Parts:
         """The parts of some samples, ready for training."""
@@ -113,6 +129,40 @@ def without_suspects(
     )
 
 
+def absorbed_scores(
+    branches: Sequence[FittedBranch], fusion: Fusion, parts: Parts, *, device: torch.device
+) -> FloatArray:
+    """``(n,)`` fused scores of held-out parts, which scorers with a method ``absorb`` take in.
+
+    Each part is scored without those of its own sample or group, so that it can calibrate all the same.
+
+    Parameters
+    ----------
+    branches : sequence of FittedBranch
+        Their scorers grow, those of the untrained floors too.
+    fusion : Fusion
+        Fitted before.
+    parts : Parts
+        ``n`` of them.
+    device : torch.device
+        Where to embed.
+    """
+    scores = {}
+    for branch in branches:
+        if branch.untrained is not None:
+            _absorb(branch.untrained, parts, device)
+        scores[branch.settings.name] = _absorb(branch.judge, parts, device)
+    return fusion.score(scores)
+
+
+def _absorb(judge: Judge, parts: Parts, device: torch.device) -> FloatArray:
+    embeddings = embed_parts(judge, parts.load, parts.n, device)
+    if not hasattr(judge.scorer, "absorb"):
+        return judge.scorer.score(embeddings)
+    scores: FloatArray = judge.scorer.absorb(embeddings, parts.owner if parts.group is None else parts.group)
+    return scores
+
+
 def labelled_anomalies(X: Any, modality: Modality, branches: Sequence[Branch]) -> Parts | None:
     """The parts of the labelled anomalies that the user gave, if any.
 
@@ -131,10 +181,19 @@ def labelled_anomalies(X: Any, modality: Modality, branches: Sequence[Branch]) -
             "frozen. Leave anomalies= out, or give an objective."
         )
     try:
-        checked = modality.check(X)
+        checked = _nameless(modality).check(X)
     except InvalidInput as error:
         raise InvalidInput(f"`anomalies` must be of the same kind as the training data. {error}") from error
     return Samples(checked, None, None).parts(modality, np.arange(count(checked)))
+
+
+def _nameless(modality: Modality) -> Modality:
+    """The modality, not asking for the column that names the rows: no result names the anomalies learned from."""
+    nameless: Any = copy.copy(modality)
+    if isinstance(getattr(nameless, "id", None), str):
+        nameless.id = None
+    unnamed: Modality = nameless
+    return unnamed
 
 
 def fit_branches(

@@ -16,7 +16,7 @@ from unalike.errors import CannotLoad, InvalidParameter
 from unalike.seeding import RowGenerator, generator_states, isolated, restore_generators
 from unalike.training import Checkpoint, TrainingRows, branch_checkpoint, open_folder
 from unalike.training.modules import module_state
-from unalike.types import Batch, View
+from unalike.types import Batch, Branch, View
 
 
 class Killed(Exception):
@@ -330,7 +330,11 @@ def detector(**settings) -> Detector:
 
 
 def test_a_detector_goes_on_with_the_branch_it_was_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = detector().fit(table())
+    branches = [
+        Branch(name=name, encoder=encoders.TableMLP(hidden=(8,)), objective=objective)
+        for name, objective in (("first", "synthetic-contrast"), ("second", "simclr"))
+    ]
+    whole = detector(branches=branches).fit(table())
     from unalike.objectives.simclr import SimCLRObjective
     from unalike.objectives.synthetic import SyntheticContrastObjective
 
@@ -346,8 +350,8 @@ def test_a_detector_goes_on_with_the_branch_it_was_at(tmp_path: Path, monkeypatc
         monkeypatch.setattr(kind, "forward", forward)
     for _ in range(2):
         with pytest.raises(Killed):
-            detector().fit(table(), checkpoint=tmp_path / "fit")
-    resumed = detector().fit(table(), checkpoint=tmp_path / "fit")
+            detector(branches=branches).fit(table(), checkpoint=tmp_path / "fit")
+    resumed = detector(branches=branches).fit(table(), checkpoint=tmp_path / "fit")
     assert calls == {"synthetic": 8, "simclr": 10}  # 3 + 4 (and one that was cut) + 1
     X = table(200)[60:]
     assert np.array_equal(whole.anomaly_scores(X), resumed.anomaly_scores(X))
@@ -357,12 +361,12 @@ def test_a_detector_goes_on_with_the_branch_it_was_at(tmp_path: Path, monkeypatc
     for name, scores in whole.branch_scores(X).items():
         assert np.array_equal(scores, resumed.branch_scores(X)[name]), name
     assert names(tmp_path / "fit") == [
-        "branch-contrast-views.safetensors",
-        "branch-contrast.safetensors",
+        "branch-first.safetensors",
+        "branch-second.safetensors",
         "unalike-checkpoint.json",
     ]
     # A third fit trains nothing.
-    again = detector().fit(table(), checkpoint=tmp_path / "fit")
+    again = detector(branches=branches).fit(table(), checkpoint=tmp_path / "fit")
     assert calls == {"synthetic": 8, "simclr": 10}
     assert np.array_equal(whole.anomaly_scores(X), again.anomaly_scores(X))
 
