@@ -1,4 +1,4 @@
-"""The command line: ``unalike fit | calibrate | detect | embed | evaluate | inspect | views | demo``.
+"""The command line: ``unalike fit | calibrate | update | detect | explain | embed | …``.
 
 A command is a function in one of this folder's files and a name in `COMMANDS`. Whatever is slow to import is
 imported inside the commands, so that ``--help`` answers at once.
@@ -16,13 +16,26 @@ from typing import Annotated, Any
 import typer
 
 from unalike import __version__
+from unalike.cli.explaining import explain
 from unalike.cli.fitting import calibrate, fit
 from unalike.cli.judging import detect, embed, evaluate
 from unalike.cli.telling import demo, inspect
+from unalike.cli.updating import update
 from unalike.cli.viewing import views
 from unalike.errors import UnalikeError, UnalikeWarning
 
-COMMANDS: tuple[Callable[..., None], ...] = (fit, calibrate, detect, embed, evaluate, inspect, views, demo)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    fit,
+    calibrate,
+    update,
+    detect,
+    explain,
+    embed,
+    evaluate,
+    inspect,
+    views,
+    demo,
+)
 """In the order of ``--help``."""
 
 app = typer.Typer(

@@ -39,7 +39,7 @@ def detect(
         writing.result_path(output)
     X = inputs.read_data(data, key)
     beside = inputs.beside(X, data, entities=entities)
-    decisions = _loaded(model, device, quiet).detect(
+    decisions = loaded(model, device, quiet).detect(
         X, false_alarm_rate=false_alarm_rate, false_discovery_rate=false_discovery_rate, **beside
     )
     if output is not None:
@@ -72,7 +72,7 @@ def embed(
 
     writing.embeddings_path(output)
     X = inputs.read_data(data, key)
-    detector = _loaded(model, device, quiet)
+    detector = loaded(model, device, quiet)
     embeddings = detector.embed(X, branch=branch)
     writing.write_embeddings(inputs.ids_of_parts(detector, X), embeddings, output)
     if not quiet:
@@ -113,7 +113,7 @@ def evaluate(
         writing.writable(output)
     X, flags = inputs.read_labelled(data, labels, key=key, normal=normal or [], anomaly=anomaly or [])
     beside = inputs.beside(X, data, entities=entities)
-    detector = _loaded(model, device, quiet)
+    detector = loaded(model, device, quiet)
     decisions = detector.detect(X, false_alarm_rate=false_alarm_rate, **beside)
     comparison = outputs.compare(decisions, detector.branch_scores(X), flags)
     if not quiet:
@@ -122,7 +122,8 @@ def evaluate(
         writing.write_json({"data": str(data), "model": str(model), **comparison.to_dict()}, output)
 
 
-def _loaded(model: Path, device: str, quiet: bool) -> Detector:
+def loaded(model: Path, device: str, quiet: bool) -> Detector:
+    """A saved model, for this command only."""
     from unalike.persistence import load
 
     detector = load(model, device=device)

@@ -11,12 +11,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from unalike.decisions import Decisions, Explanations
 from unalike.evaluation import Evaluation, evaluate
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from unalike.decisions import Decisions
     from unalike.detector import Detector
     from unalike.types import FloatArray, IntArray
 
@@ -147,13 +147,42 @@ def _show_highest(console: Console, decisions: Decisions) -> None:
     order = order[decisions.is_anomaly[order]]
     if len(order) == 0:
         return
-    table = Table(title=f"Highest {_MOST_SHOWN} of {len(order)} anomalies" if len(order) > _MOST_SHOWN else "Anomalies")
+    title = f"Highest {_MOST_SHOWN} of {len(order)} anomalies" if len(order) > _MOST_SHOWN else "Anomalies"
+    table = Table(title=title, min_width=len(title))
     table.add_column("id", overflow="fold")
     table.add_column("score", justify="right")
     table.add_column("p_value", justify="right")
     for row in order[:_MOST_SHOWN]:
         table.add_row(str(decisions.ids[row]), f"{decisions.scores[row]:.4g}", f"{decisions.p_values[row]:.4g}")
     console.print(table)
+
+
+def show_explanations(console: Console, explanations: Explanations, written: Path | None) -> None:
+    """Where the causes are written, or those of the samples that score highest."""
+    if written is not None:
+        console.print(f"explanations written to {written}", soft_wrap=True)
+    elif len(explanations):
+        order = np.argsort([-sample.score for sample in explanations], kind="stable")[:_MOST_SHOWN]
+        more = len(explanations) > _MOST_SHOWN
+        table = Table(title=f"Highest {_MOST_SHOWN} of {len(explanations)} samples" if more else "Explanations")
+        for name in ("id", "score", "place", "share", "value", "usual"):
+            table.add_column(name, justify="right" if name in ("score", "share") else "left", overflow="fold")
+        shown = Explanations(tuple(explanations[position] for position in order.tolist())).to_dict()
+        for row in range(len(shown["id"])):
+            first = row == 0 or shown["id"][row] != shown["id"][row - 1]
+            about = [str(shown["id"][row]), f"{shown['score'][row]:.4g}"] if first else ["", ""]
+            cause = [str(shown[name][row]) for name in ("value", "usual")]
+            table.add_row(*about, str(shown["place"][row]), f"{shown['share'][row]:.0%}", *cause)
+        console.print(table)
+    console.print(f"{len(explanations)} samples explained")
+
+
+def show_update(console: Console, detector: Detector, path: Path) -> None:
+    """How much the detector knows now."""
+    memory = detector.memory_
+    console.print(f"{len(memory.trained)} samples in the scorers, {len(memory.calibrated)} calibrate")
+    console.print(_rate(detector))
+    console.print(f"model written to {path}", soft_wrap=True)
 
 
 def summary(decisions: Decisions) -> str:

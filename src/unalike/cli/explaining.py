@@ -1,0 +1,45 @@
+"""The command that tells why samples score as they do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unalike.cli.judging import loaded
+from unalike.cli.options import Data, Device, Entities, Key, Model, Quiet, Rate
+
+
+def explain(
+    data: Data,
+    model: Model,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write .csv, .jsonl or .parquet.")] = None,
+    only_anomalies: Annotated[bool, typer.Option("--only-anomalies", help="Explain no normal samples.")] = False,
+    most_places: Annotated[int, typer.Option(help="At most so many causes per sample.", min=1)] = 5,
+    key: Key = None,
+    false_alarm_rate: Rate = None,
+    entities: Entities = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Tell which columns cause the score of each row, and what is usual there.
+
+    The output has one row per cause: id, score, place, share, value, usual and nearest, the ids of normal rows.
+    """
+    from unalike import writing
+    from unalike.cli import inputs, outputs
+
+    if output is not None:
+        writing.result_path(output)
+    X = inputs.read_data(data, key)
+    beside = inputs.beside(X, data, entities=entities)
+    detector = loaded(model, device, quiet)
+    only = None
+    if only_anomalies:
+        only = detector.detect(X, false_alarm_rate=false_alarm_rate, **beside).is_anomaly
+    explanations = detector.explain(X, only=only, most_places=most_places)
+    if output is not None:
+        writing.write_rows(explanations.to_dict(), output)
+    if not quiet:
+        outputs.show_explanations(outputs.plain_console(), explanations, output)
