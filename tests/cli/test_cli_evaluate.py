@@ -158,3 +158,11 @@ def test_evaluate_judges_each_entity_by_its_own_threshold(place, tmp_path):
     decisions = load(model).detect(images, entities=cameras)
     assert figures["realised_rate"] == decisions.is_anomaly[:12].mean()
     assert load(model).threshold_.counts_ == {0: 30, 1: 30}
+
+
+def test_the_title_of_the_highest_anomalies_stands_on_one_line(place, capsys):
+    assert run("detect", place / "test.npz", "--key", "X", "-m", place / "npz.unalike", "--false-alarm-rate", 0.9) == 0
+    first, second = (line.strip() for line in capsys.readouterr().out.splitlines()[:2])
+    assert first.startswith("Highest 10 of ")
+    assert first.endswith(" anomalies")
+    assert second.startswith("┏")

@@ -79,7 +79,7 @@ def fit(
     shown = _shows_progress(quiet, verbose or keywords.get("progress", False))
     detector = Detector(**{**keywords, "progress": shown})
     if anomalies is not None:
-        beside["anomalies"] = inputs.read_anomalies(anomalies, key, getattr(keywords["modality"], "id", None))
+        beside["anomalies"] = inputs.read_data(anomalies, key)
     detector.fit(X, checkpoint=checkpoint, **beside)
     # Not of the terminal that it was trained in: one seed gives one file.
     detector.progress = keywords.get("progress", False)
