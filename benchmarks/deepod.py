@@ -51,7 +51,11 @@ class Elsewhere:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )
         self.costs: dict[str, float] = {}
-        self._answer()
+        try:
+            self._answer()
+        except RuntimeError:
+            self.close()
+            raise
 
     def fit(self, X: FloatArray) -> None:
         with tempfile.TemporaryDirectory() as folder:

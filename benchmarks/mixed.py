@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -72,7 +72,8 @@ class Ours:
         from unalike import Detector
         from unalike.modalities.table import Table
 
-        self._detector = Detector(Table(ignore=ignore), calibration_fraction=0.0, random_state=seed)
+        modality: Any = Table(ignore=ignore)
+        self._detector = Detector(modality, calibration_fraction=0.0, random_state=seed)
 
     def fit(self, train: pd.DataFrame) -> None:
         self._detector.fit(train)
@@ -134,8 +135,10 @@ def split(frame: pd.DataFrame, labels: IntArray, seed: int) -> Parts:
     half = len(normal) // 2
     rest = normal[half:]
     test = np.concatenate([rest[CALIBRATED:][:TESTED], anomalous])
-    cut = [frame.iloc[rows].reset_index(drop=True) for rows in (normal[:half][:TRAINED], rest[:CALIBRATED], test)]
-    return Parts(*cut, labels[test])
+    train, calibration, tested = (
+        frame.iloc[rows].reset_index(drop=True) for rows in (normal[:half][:TRAINED], rest[:CALIBRATED], test)
+    )
+    return Parts(train, calibration, tested, labels[test])
 
 
 def without_services(parts: Parts, seed: int) -> Parts:

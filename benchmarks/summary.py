@@ -210,6 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--against", help="reference of the comparisons; default: unalike, else the first method")
     parser.add_argument("--methods", type=listed, default=[], help="only these; default: all")
     parser.add_argument("--sets", type=listed, default=[], help="names, tune or confirm; default: all")
+    parser.add_argument("--halves", action="store_true", help="the tune sets, the confirm sets, then all of --sets")
     parser.add_argument("--metrics", type=listed, default=["auroc", "auprc", "f1"], help="columns, higher = better")
     parser.add_argument("--markdown", action="store_true", help="tables for a README")
     options = parser.parse_args(arguments)
@@ -220,8 +221,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show = as_markdown if options.markdown else as_text
     for protocol in dict.fromkeys(row.protocol for row in rows):
         of_protocol = [row for row in rows if row.protocol == protocol]
-        print(report(of_protocol, options.against, options.metrics, show), end="\n\n")
+        for half, part in _parts(of_protocol, halves=options.halves).items():
+            print(f"{half}{report(part, options.against, options.metrics, show)}", end="\n\n")
     return 0
+
+
+def _parts(rows: Sequence[Row], *, halves: bool) -> dict[str, Sequence[Row]]:
+    """What is reported on, by the words before its title; a half without rows is left out."""
+    parts: dict[str, Sequence[Row]] = {}
+    for name in datasets.GROUPS if halves else ():
+        members = datasets.GROUPS[name].lower().split()
+        parts[f"{name}: "] = [row for row in rows if datasets.short(row.data).lower() in members]
+    parts[""] = rows
+    return {title: part for title, part in parts.items() if part}
 
 
 def _methods(rows: Sequence[Row]) -> list[str]:

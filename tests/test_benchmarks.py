@@ -332,6 +332,11 @@ def test_summary_prints_each_protocol_and_markdown(tmp_path, capsys):
     assert "| unalike | 1 | 1 | 0.9000 | 0.2500 | 0.1250 | 3.00 | 3.0 | 3 | 1.00 | 1.50 | 1.50 |" in text
     assert "| auroc | unalike | +10.00 | [+10.00, +10.00] | 1/0/0 | 1 | 1 |" in text
 
+    summary.main([str(path), "--protocol", "clean", "--halves"])
+    titles = [line for line in capsys.readouterr().out.splitlines() if "protocol" in line]
+    start = "protocol clean: "
+    assert [title.partition(" data")[0] for title in titles] == [f"tune: {start}1", f"confirm: {start}1", f"{start}2"]
+
 
 # ---- ours, digits, false alarms -------------------------------------------------------------------------------
 

@@ -115,4 +115,5 @@ class Donors:
             if not self.usual[column]:
                 apart = np.where(absent, there, np.where(there, apart, 1.0))
             distance += apart
-        return distance.argmin(axis=1)
+        nearest: npt.NDArray[np.intp] = distance.argmin(axis=1)
+        return nearest
