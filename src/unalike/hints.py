@@ -52,6 +52,8 @@ def fitted(value: Any, hint: Any) -> Any:
         return _held(value, value in get_args(hint), hint)
     if get_origin(hint) in (tuple, Sequence):
         return _sequence(value, hint)
+    if get_origin(hint) is Mapping:
+        return _mapping(value, hint)
     if hint is float:
         return float(_held(value, isinstance(value, (int, float)) and not isinstance(value, bool), hint))
     plain = isinstance(hint, type) and isinstance(value, hint)
@@ -84,6 +86,15 @@ def _sequence(value: Any, hint: Any) -> tuple[Any, ...]:
         return tuple(fitted(item, inner) for item, inner in zip(value, items, strict=True))
     except Misfit as error:
         raise Misfit(told(hint)) from error
+
+
+def _mapping(value: Any, hint: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Misfit(told(hint))
+    try:
+        return {key: fitted(item, get_args(hint)[1]) for key, item in value.items()}
+    except Misfit as error:
+        raise Misfit(f"{told(hint)}, each {error}") from error
 
 
 def _held(value: Any, fits: bool, hint: Any) -> Any:

@@ -71,6 +71,25 @@ def test_one_table_gives_one_model_from_csv_and_parquet(place, tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "m.unalike").detect(place / "test.csv").scores, expected.scores)
 
 
+def test_a_folder_of_tables_is_one_table(place, tmp_path):
+    folder = tmp_path / "train"
+    folder.mkdir()
+    frame = pl.read_csv(place / "train.csv")
+    frame[:40].write_csv(folder / "0.csv")
+    frame[40:].write_csv(folder / "1.tsv", separator="\t")
+    output = tmp_path / "m.unalike"
+    columns = ["--id", "name", "--ignore", "when", "--groups", "customer"]
+    assert run("fit", folder, "-m", "table", "-o", output, *columns, *STEPS) == 0
+    expected = load(place / "table.unalike").detect(place / "test.csv")
+    np.testing.assert_array_equal(load(output).detect(place / "test.csv").scores, expected.scores)
+    test = tmp_path / "test"
+    test.mkdir()
+    pl.read_csv(place / "test.csv").write_parquet(test / "0.parquet")
+    assert run("detect", test, "-m", place / "table.unalike", "-o", tmp_path / "rows.csv") == 0
+    assert pl.read_csv(tmp_path / "rows.csv")["score"].to_list() == expected.scores.tolist()
+    assert run("evaluate", test, "-m", place / "table.unalike", "--labels", "bad", "-q") == 0
+
+
 def test_columns_that_are_no_data_are_left_out_and_groups_stay_together(place):
     detector = load(place / "table.unalike")
     assert detector.modality_.columns_ == ["a", "b", "c", "colour"]

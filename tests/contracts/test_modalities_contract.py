@@ -43,6 +43,18 @@ def frame(n: int) -> pd.DataFrame:
     return table
 
 
+def dated(n: int) -> pd.DataFrame:
+    when = pd.date_range("2024-01-01", periods=n, freq="37h").where(numbers(n)[:, 0] < 1.0)
+    took = pd.to_timedelta(numbers(n)[:, 1], unit="h")
+    return pd.DataFrame(
+        {
+            "when": when,
+            "took": took,
+            "risk": pd.Categorical(["low", "high"] * (n // 2) + ["low"] * (n % 2), ordered=True),
+        }
+    )
+
+
 def grey(n: int) -> np.ndarray[Any, Any]:
     return np.random.default_rng(0).integers(0, 256, (n, 16, 12)).astype(np.uint8)
 
@@ -55,6 +67,7 @@ def colour(n: int) -> list[np.ndarray[Any, Any]]:
 CASES = {
     "table of numbers": Case("table", numbers, numbers(3)[:, :2]),
     "table with categories": Case("table", frame, frame(3)[["a", "b"]]),
+    "table with dates": Case("table", dated, frame(3)),
     "grey images": Case("image", grey, np.zeros((3, 16, 12, 3))),
     "colour images of many sizes": Case("image", colour, [np.zeros((8, 8, 4))]),
 }

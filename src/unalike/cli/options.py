@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-Data = Annotated[Path, typer.Argument(help="Folder of images, or a CSV, Parquet or NPZ file.", show_default=False)]
+Data = Annotated[
+    Path,
+    typer.Argument(help="Folder of images or of tables, or a CSV, TSV, Parquet or NPZ file.", show_default=False),
+]
 Model = Annotated[Path, typer.Option("--model", "-m", help="A model that fit has written.", show_default=False)]
 Key = Annotated[str | None, typer.Option(help="Array of an NPZ file; without it X, or the only one.")]
 Entities = Annotated[

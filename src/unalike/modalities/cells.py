@@ -123,7 +123,7 @@ class Column:
             if self.kind == "date" and cells.kind == "date" and (cells.zone is None) != (self.zone is None):
                 has, lacks = ("no", "one") if self.zone is None else ("a", "none")
                 raise InvalidInput(
-                    f"Column {self.name!r} must have {has} time zone, as in `fit`; got {lacks}. Convert it."
+                    f"Column {cells.name!r} must have {has} time zone, as in `fit`; got {lacks}. Convert it."
                 )
             return
         advice = "Convert it."
@@ -131,7 +131,7 @@ class Column:
             advice = "Its texts are numbers: convert them with float()."
         elif wanted == "categories" and cells.kind == "number":
             advice = "Convert its numbers to texts, as they were in `fit`."
-        raise InvalidInput(f"Column {self.name!r} must hold {wanted}, as in `fit`; got {cells.dtype}. {advice}")
+        raise InvalidInput(f"Column {cells.name!r} must hold {wanted}, as in `fit`; got {cells.dtype}. {advice}")
 
 
 class Cells:

@@ -51,7 +51,7 @@ def is_frame(X: Any) -> bool:
 
 
 def _has_names(X: Any) -> bool:
-    return hasattr(X, "columns") or hasattr(X, "column_names") or hasattr(X, "collect_schema")
+    return any(hasattr(type(X), name) for name in ("collect_schema", "columns", "column_names"))
 
 
 def _frame(X: Any) -> Any:
@@ -66,13 +66,13 @@ def _frame(X: Any) -> Any:
     except Exception as error:
         raise InvalidInput(
             "`X` must be an array or a DataFrame (pandas, polars, Arrow table…); "
-            f"got {type(X).__name__}: {error}. Convert it."
+            f"got {type(X).__name__}: {str(error).partition(chr(10))[0]}. Convert it."
         ) from error
 
 
 def _check_different(X: Any) -> None:
     names = getattr(X, "column_names", None)
-    if names is None and not hasattr(X, "collect_schema"):
+    if names is None and not hasattr(type(X), "collect_schema"):
         names = X.columns
     names = [] if names is None else list(names)
     doubled = [name for number, name in enumerate(names) if name in names[:number]]

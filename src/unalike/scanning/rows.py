@@ -1,133 +1,26 @@
-"""Tables larger than memory: folders of files and Arrow datasets, read a batch at a time.
-
-`ArrowRows` counts and takes rows as other collections do, but holds only the batch that was read last. Rows that
-are asked for in their order are read in one pass; whoever goes back starts a new pass.
-"""
+"""Rows that are read when they are needed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unalike import reading
 from unalike.errors import InvalidInput
+from unalike.scanning import parts as sources
+from unalike.scanning.kinds import value_type, wider
+from unalike.scanning.parts import Csv, Dataset, Parquet, Part
 from unalike.types import IntArray
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BATCH_ROWS = 16_384
 LARGEST_FILE = 256 * 2**20
 """Bytes of a file that is still read whole."""
-
-
-class _Part(Protocol):
-    """Some rows of the whole that can be read from their beginning."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def schema(self) -> pa.Schema: ...
-
-    @property
-    def num_rows(self) -> int: ...
-
-    def batches(self, names: Sequence[str], start: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """The columns from a row at or before `start` on: number of the first row, and the rows."""
-        ...
-
-
-@dataclass(frozen=True)
-class _Parquet:
-    name: str
-    schema: pa.Schema
-    num_rows: int
-
-    @staticmethod
-    def open(path: Path) -> _Parquet:
-        import pyarrow.parquet
-
-        with _opened(path), pyarrow.parquet.ParquetFile(path) as file:
-            return _Parquet(str(path), file.schema_arrow, file.metadata.num_rows)
-
-    def batches(self, names: Sequence[str], start: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-        import pyarrow.parquet
-
-        options = {"memory_map": True, "pre_buffer": False}  # nothing is read ahead
-        with _opened(self.name), pyarrow.parquet.ParquetFile(self.name, **options) as file:
-            sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
-            first = np.concatenate([[0], np.cumsum(sizes)]).astype(int).tolist()
-            groups = [number for number in range(len(sizes)) if first[number + 1] > start]
-            at = first[groups[0]] if groups else self.num_rows
-            for batch in file.iter_batches(BATCH_ROWS, groups, list(names), use_threads=False):
-                yield at, batch
-                at += batch.num_rows
-
-
-@dataclass(frozen=True)
-class _Csv:
-    name: str
-    schema: pa.Schema
-    num_rows: int
-
-    @staticmethod
-    def open(path: Path) -> _Csv:
-        """Counts the rows; types that the first of them suggest and later ones refute are found from all."""
-        import pyarrow as pa
-
-        with _opened(path):
-            schema = None
-            try:
-                return _Csv(str(path), *_csv_shape(path, schema))
-            except pa.ArrowInvalid as error:
-                if "conversion error" not in str(error):
-                    raise
-            return _Csv(str(path), *_csv_shape(path, _csv_types(path)))
-
-    def batches(self, names: Sequence[str], start: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-        with _opened(self.name):
-            at = 0
-            for batch in _csv_stream(Path(self.name), self.schema):
-                yield at, batch.select(list(names))
-                at += batch.num_rows
-
-
-@dataclass(frozen=True)
-class _Dataset:
-    dataset: Any
-    num_rows: int
-    name: str = "the dataset"
-
-    @property
-    def schema(self) -> pa.Schema:
-        return self.dataset.schema
-
-    def batches(self, names: Sequence[str], start: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-        at = 0
-        with _opened(self.name):
-            # Read ahead little: memory holds so many batches.
-            for batch in self.dataset.to_batches(
-                columns=list(names), batch_size=BATCH_ROWS, batch_readahead=1, fragment_readahead=1
-            ):
-                yield at, batch
-                at += batch.num_rows
-
-
-@contextmanager
-def _opened(path: str | Path) -> Iterator[None]:
-    """Inside the block, an error of Arrow's or the system's becomes one that names the file."""
-    import pyarrow as pa
-
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        raise reading.unreadable(path, error) from error
 
 
 def open_tables(path: str | Path) -> ArrowRows | None:
@@ -142,7 +35,7 @@ def open_tables(path: str | Path) -> ArrowRows | None:
     if root.is_file() and not (reading.is_table(root) and root.stat().st_size > LARGEST_FILE):
         return None
     files = [root] if root.is_file() else reading.table_paths(root)
-    return ArrowRows.of([(_Parquet if reading.is_parquet(file) else _Csv).open(file) for file in files])
+    return ArrowRows.of([(Parquet if reading.is_parquet(file) else Csv).open(file) for file in files])
 
 
 def is_dataset(X: Any) -> bool:
@@ -152,7 +45,7 @@ def is_dataset(X: Any) -> bool:
 
 def of_dataset(dataset: Any) -> ArrowRows:
     """The rows of an Arrow dataset."""
-    return ArrowRows.of([_Dataset(dataset, dataset.count_rows())])
+    return ArrowRows.of([Dataset(dataset, dataset.count_rows())])
 
 
 class ArrowRows:
@@ -177,7 +70,7 @@ class ArrowRows:
         self.num_rows = scan.num_rows if positions is None else len(positions)
 
     @staticmethod
-    def of(parts: Sequence[_Part]) -> ArrowRows:
+    def of(parts: Sequence[Part]) -> ArrowRows:
         """The rows of all parts, one after the other."""
         return ArrowRows(_Scan(parts), list(dict.fromkeys(name for part in parts for name in part.schema.names)))
 
@@ -186,6 +79,9 @@ class ArrowRows:
 
     def __repr__(self) -> str:
         return f"ArrowRows({self.num_rows} rows, columns {self.column_names})"
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise InvalidInput("`X` must be read as a table; got rows of files. Use Detector('table'), or -m table.")
 
     def __getitem__(self, name: str) -> pa.ChunkedArray:
         """One column, in memory."""
@@ -220,10 +116,10 @@ class ArrowRows:
         ordered, place = np.unique(positions, return_inverse=True)
         return self._scan.read(self.column_names, ordered).take(place)
 
-    def blocks(self, rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
-        """The rows, so many at a time."""
-        for start in range(0, self.num_rows, rows):
-            yield self.take(np.arange(start, min(start + rows, self.num_rows))).table()
+    def blocks(self) -> Iterator[pa.Table]:
+        """The rows, a batch at a time."""
+        for start in range(0, self.num_rows, sources.BATCH_ROWS):
+            yield self.take(np.arange(start, min(start + sources.BATCH_ROWS, self.num_rows))).table()
 
 
 @dataclass
@@ -250,7 +146,7 @@ class _Pass:
 class _Scan:
     """All parts, and the pass that is under way."""
 
-    parts: Sequence[_Part]
+    parts: Sequence[Part]
     _pass: _Pass | None = None
     _schemas: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
@@ -331,72 +227,12 @@ class _Scan:
             )
         found, source = None, ""
         for part in self.parts:
-            kind = _value_type(part.schema.field(name).type)
-            wider = kind if found is None else _wider(found, kind)
-            if wider is None:
+            kind = value_type(part.schema.field(name).type)
+            wide = kind if found is None else wider(found, kind)
+            if wide is None:
                 raise InvalidInput(
                     f"{part.name!r} must hold {found} in column {name!r}, as {source!r} does; got {kind}. Convert it, "
                     "or leave it out with ignore=."
                 )
-            found, source = wider, part.name
+            found, source = wide, part.name
         return found
-
-
-def _value_type(kind: Any) -> Any:
-    """Texts are texts, whether a file has a dictionary of them or not; an order of theirs is kept."""
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(kind) and not kind.ordered:
-        kind = kind.value_type
-    return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
-
-
-def _wider(one: Any, other: Any) -> Any:
-    """A type that holds the values of both, or None."""
-    import pyarrow as pa
-
-    if one.equals(other):
-        return one
-    dates = [pa.types.is_date(kind) for kind in (one, other)]
-    if all(dates):
-        return pa.date64()
-    schemas = [pa.schema([("x", kind)]) for kind in (one, other)]
-    try:
-        return pa.unify_schemas(schemas, promote_options="permissive").field("x").type
-    except pa.ArrowException:
-        return None
-
-
-def _csv_stream(path: Path, schema: pa.Schema | None) -> Iterator[pa.RecordBatch]:
-    import pyarrow.csv
-
-    with pyarrow.csv.open_csv(path, **reading.csv_options(path, schema)) as batches:
-        yield from batches
-
-
-def _csv_shape(path: Path, schema: pa.Schema | None) -> tuple[pa.Schema, int]:
-    """Types of the columns, and how many rows; every cell is read."""
-    rows = 0
-    for batch in _csv_stream(path, schema):
-        rows += batch.num_rows
-        schema = batch.schema
-    if schema is None:
-        return reading.read_table(path).schema, 0
-    return schema, rows
-
-
-def _csv_types(path: Path) -> pa.Schema:
-    """Types that fit all cells: each block is read as texts, which are then read as what they look like."""
-    import pyarrow as pa
-    import pyarrow.csv
-
-    names = pyarrow.csv.open_csv(path, **reading.csv_options(path)).schema.names
-    texts = pa.schema([(name, pa.string()) for name in names])
-    kinds: dict[str, Any] = {}
-    for batch in _csv_stream(path, texts):
-        block = pa.BufferOutputStream()
-        pyarrow.csv.write_csv(batch, block)
-        read = pyarrow.csv.read_csv(pa.BufferReader(block.getvalue()), **reading.csv_options("block.csv"))
-        for name, kind in zip(read.schema.names, read.schema.types, strict=True):
-            kinds[name] = kind if name not in kinds else _wider(kinds[name], kind) or pa.string()
-    return pa.schema(list(kinds.items()))
