@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from unalike import reading
+from unalike import reading, scanning
 from unalike.data import count
 from unalike.errors import InvalidInput, InvalidParameter
 from unalike.types import Collection, IntArray
@@ -23,7 +23,9 @@ Values = npt.NDArray[Any]
 
 
 def read_data(path: Path, key: str | None = None) -> Collection:
-    """An NPZ file's array, or a CSV or Parquet file as an Arrow table; anything else stays a path.
+    """An NPZ file's array, or a CSV, TSV or Parquet file as an Arrow table; a folder of images stays a path.
+
+    A folder of tables without images, and a large file, become rows that are read when they are needed.
 
     Parameters
     ----------
@@ -43,17 +45,10 @@ def read_data(path: Path, key: str | None = None) -> Collection:
         return reading.read_npz(path, key)
     if key is not None:
         raise InvalidParameter(f"`--key` names an array of an NPZ file; got {str(path)!r}. Leave it out.")
-    if path.suffix.lower() in reading.TABLE_SUFFIXES:
-        return reading.read_table(path)
-    return reading.existing(path)
-
-
-def read_anomalies(path: Path, key: str | None, id_column: str | None) -> Collection:
-    """As `read_data`; where the column that names the rows is lacking, row numbers stand in: no result tells them."""
-    data = read_data(path, key)
-    if id_column is None or id_column in getattr(data, "column_names", (id_column,)):
-        return data
-    return data.append_column(id_column, [np.arange(count(data))])
+    if _holds_tables(reading.existing(path)):
+        rows = scanning.open_tables(path)
+        return reading.read_table(path) if rows is None else rows
+    return path
 
 
 def read_values(data: Collection, path: Path, source: str, option: str) -> Values:
@@ -66,7 +61,7 @@ def read_values(data: Collection, path: Path, source: str, option: str) -> Value
     path : Path
         What the user named as data.
     source : str
-        A column of the table, an array of the NPZ file, or a CSV or Parquet file: for images with the columns
+        A column of the table, an array of the NPZ file, or a CSV, TSV or Parquet file: for images with the columns
         path and value, else with one value per row in the order of the rows.
     option : str
         The option that held `source`, for the error.
@@ -205,6 +200,15 @@ def _subfolders(folder: Path, normal: Sequence[str], anomaly: Sequence[str]) -> 
             paths += found
             flags += [flag] * len(found)
     return paths, np.array(flags, dtype=np.int64)
+
+
+def _holds_tables(path: Path) -> bool:
+    """Whether it is a table, or a folder with tables and no image: labels of images may lie beside them."""
+    if path.is_file():
+        return reading.is_table(path)
+    files = [entry for entry in path.rglob("*") if entry.is_file()]
+    images = any(entry.suffix.lower() in reading.IMAGE_SUFFIXES for entry in files)
+    return not images and any(reading.is_table(entry) for entry in files)
 
 
 def _is_npz(path: Path) -> bool:
