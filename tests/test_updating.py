@@ -127,12 +127,14 @@ def test_the_same_rows_are_never_in_both() -> None:
 def test_calibrating_on_rows_that_trained_is_warned_of() -> None:
     fitted, X = detector(), normal(200)
     mixed = np.concatenate([X[fitted.split_.train[:15]], normal(25, seed=1)])
-    with pytest.warns(CalibrationWarning, match=r"samples that did not train; 15 of 40 did.*more false alarms"):
+    with pytest.warns(CalibrationWarning, match=r"not in the scorers; 15 of 40 are, .*more false alarms"):
         fitted.calibrate(mixed)
     fitted.calibrate(normal(40, seed=3))  # no warning, which would be an error here
     # The first calibration rows are still in the nearest neighbours, where `fit` put them.
-    with pytest.warns(CalibrationWarning, match="40 of 40 did"):
+    with pytest.warns(CalibrationWarning, match="40 of 40 are"):
         fitted.calibrate(X[fitted.split_.calibration])
+    lawful = detector(branches=RAW[2:3])  # whose scorer takes nothing in
+    lawful.calibrate(X[lawful.split_.calibration])
 
 
 def test_equal_rows_are_not_the_same_rows_where_rows_repeat() -> None:

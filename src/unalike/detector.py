@@ -40,7 +40,7 @@ from unalike.thresholds.deciding import check_enough, decide, fit_threshold
 from unalike.thresholds.entities import entity_names
 from unalike.training import open_folder, settle
 from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Threshold, Training
-from unalike.updating import calibrated_anew, memory_of, update
+from unalike.updating import absorbing, calibrated_anew, memory_of, update
 
 
 class Detector(ScikitLearnBridge):
@@ -238,7 +238,7 @@ class Detector(ScikitLearnBridge):
         warn_if_constant(self.branches_)
         self.split_ = self._calibrate_on_held_out(samples, parts, names, threshold)
         self.set_aside_ = np.setdiff1d(drawn.positions(), self.split_.positions())
-        self.memory_ = memory_of_fit(self.modality_, X, self.split_, samples.groups, absorbed=samples.time is None)
+        self.memory_ = memory_of_fit(self.modality_, X, self.split_, samples.groups, absorbing(self.branches_))
 
     def _without_suspects(self, samples: Samples, parts: Split, seed: int) -> tuple[Split, tuple[Branch, ...]]:
         """What trains, and the branches to fit, when some of the samples may be anomalies."""

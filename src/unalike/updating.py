@@ -208,13 +208,19 @@ def memory_of(detector: Any) -> Memory:
     )
 
 
+def absorbing(branches: Sequence[FittedBranch]) -> bool:
+    """Whether a scorer has taken the calibration samples in."""
+    return any(getattr(branch.judge.scorer, "absorbed_", 0) > 0 for branch in branches)
+
+
 def warn_if_trained(prints: Prints, memory: Memory) -> None:
     """Calibration samples that trained score too low: more alarms than stated would follow."""
     trained = again(prints, memory.in_scorers())
     if trained.any():
         warnings.warn(
-            f"`X` must hold samples that did not train; {int(trained.sum())} of {len(trained)} did. They score lower "
-            "than new normal samples, so that more false alarms than stated follow. Leave them out.",
+            f"`X` must hold samples that are not in the scorers; {int(trained.sum())} of {len(trained)} are, because "
+            "they trained or calibrated. They score lower than new normal samples, so that more false alarms than stated "
+            "follow. Leave them out.",
             CalibrationWarning,
             stacklevel=4,
         )
