@@ -122,6 +122,8 @@ def test_the_same_rows_are_never_in_both() -> None:
     assert len(fitted.calibration_scores_) == 60
     with pytest.raises(InvalidInput, match="0 of 20 are in the scorers and 20 in the calibration"):
         fitted.update(more, into="scorer")
+    with pytest.raises(InvalidInput, match="`calibration` must hold other samples than `X`; 10 are in both"):
+        fitted.update(normal(20, seed=4), into="scorer", calibration=normal(20, seed=4)[10:])
 
 
 def test_calibrating_on_rows_that_trained_is_warned_of() -> None:

@@ -87,6 +87,10 @@ def _into_scorer(
     _need_calibration(detector, memory, calibration, entities)
     prints = fingerprints(modality, X, np.arange(count(X)))
     if calibration is not None:  # takes the place of the earlier one
+        calibration = modality.check(calibration)
+        both = again(fingerprints(modality, calibration, np.arange(count(calibration))), prints)
+        if both.any():
+            raise InvalidInput(f"`calibration` must hold other samples than `X`; {int(both.sum())} are in both.")
         memory = replace(memory, calibrated=prints[:0], absorbed=prints[:0])
     new = np.flatnonzero(unseen(prints, memory))
     codes = None if groups is None else group_codes(groups, count(X))[new]
@@ -219,8 +223,8 @@ def warn_if_trained(prints: Prints, memory: Memory) -> None:
     if trained.any():
         warnings.warn(
             f"`X` must hold samples that are not in the scorers; {int(trained.sum())} of {len(trained)} are, because "
-            "they trained or calibrated. They score lower than new normal samples, so that more false alarms than stated "
-            "follow. Leave them out.",
+            "they trained or calibrated. They score lower than new normal samples, so that more false alarms than "
+            "stated follow. Leave them out.",
             CalibrationWarning,
             stacklevel=4,
         )
