@@ -147,7 +147,7 @@ def auroc_by_scorer(
     detector : Detector
         Fitted on `train`.
     train, test : collection
-        Scorers are fitted on those samples of `train` that trained the network.
+        Scorers are fitted on what the branch's own one knows of `train`: what trained the network and what calibrated.
     labels : ndarray
         ``(n,)`` of `test`, 1 for an anomaly.
 
@@ -158,7 +158,7 @@ def auroc_by_scorer(
     """
     branch = next(branch for branch in detector.branches_ if branch.untrained is not None)
     judges = {f"trained ({branch.settings.name})": branch.judge, "untrained": branch.untrained}
-    learned, judged = (_embeddings(detector, judges, X) for X in (take(train, detector.split_.train), test))
+    learned, judged = (_embeddings(detector, judges, X) for X in (take(train, detector.split_.positions()), test))
     own = branch.judge.scorer
     scorers: Mapping[str, Callable[[], Scorer]] = {
         "knn": lambda: replace(own) if isinstance(own, KNN) else KNN(),

@@ -9,6 +9,7 @@ from sklearn.neighbors import LocalOutlierFactor
 from tests.cli.parts import run
 
 from unalike import Detector, __version__, load, save
+from unalike.cli.outputs import Comparison
 from unalike.cli.summary import _columns, _facts
 from unalike.evaluation import evaluate
 from unalike.persistence import inspect
@@ -138,7 +139,7 @@ def test_inspect_of_entities_of_no_threshold_and_of_older_models(place, tmp_path
     assert _columns(state) == [("columns", "1 number: a"), ("", "1 category: b")]
 
 
-@pytest.mark.filterwarnings("ignore:`X` must hold samples that did not train:unalike.errors.CalibrationWarning")
+@pytest.mark.filterwarnings("ignore:`X` must hold samples that:unalike.errors.CalibrationWarning")
 def test_evaluate_judges_each_entity_by_its_own_threshold(place, tmp_path):
     folder, model = place / "test", tmp_path / "model.unalike"
     images = [*sorted((folder / "good").iterdir()), *sorted((folder / "defect").iterdir())]
@@ -166,3 +167,16 @@ def test_the_title_of_the_highest_anomalies_stands_on_one_line(place, capsys):
     assert first.startswith("Highest 10 of ")
     assert first.endswith(" anomalies")
     assert second.startswith("┏")
+
+
+def test_what_is_above_its_floor_looks_so():
+    labels = np.repeat([0, 1], [500, 500])
+    scores = np.concatenate([np.arange(500.0), np.arange(500.0) + 300.3])
+    lower = scores.copy()
+    lower[500] -= 20
+    default, floor = (evaluate(each, labels, false_alarm_rate=0.1) for each in (scores, lower))
+    (sentence,) = Comparison(default, {}, {"raw": floor}).sentences()
+    above, below = (f"{each.auroc.value:.4f}" for each in (default, floor))
+    assert above[:5] == below[:5]
+    assert above > below
+    assert sentence == f"default (all fused): AUROC {above} is above its floor, {below} by raw."

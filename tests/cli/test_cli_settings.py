@@ -139,7 +139,7 @@ def test_progress_is_told_by_line_when_asked_and_is_not_in_the_model(place, tmp_
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.filterwarnings("ignore:`X` must hold samples that did not train:unalike.errors.CalibrationWarning")
+@pytest.mark.filterwarnings("ignore:`X` must hold samples that:unalike.errors.CalibrationWarning")
 def test_a_model_without_a_threshold_says_so(place, tmp_path, config, capsys):
     config.write_text('modality = "table"\ncalibration_fraction = 0.0\n[training]\nsteps = 1\n')
     assert run("fit", place / "train.npz", "--config", config, "-o", tmp_path / "m.unalike") == 0
@@ -177,10 +177,10 @@ def test_another_kind_of_threshold_keeps_the_configured_rate(configured, name, b
     assert settings.threshold(configured, name, None, by_entity=by_entity) == expected
 
 
-@pytest.mark.filterwarnings("ignore:`X` must hold samples that did not train:unalike.errors.CalibrationWarning")
 def test_calibrate_with_another_threshold_keeps_the_rate_of_the_model(place, tmp_path):
+    np.savez(tmp_path / "new.npz", X=np.random.default_rng(7).normal(size=(60, 4)))
     model = tmp_path / "m.unalike"
-    assert run("calibrate", place / "train.npz", "-m", place / "npz.unalike", "-o", model, "--threshold", "gamma",
+    assert run("calibrate", tmp_path / "new.npz", "-m", place / "npz.unalike", "-o", model, "--threshold", "gamma",
                "--key", "X") == 0  # fmt: skip
     assert load(model).threshold_.false_alarm_rate_ == 0.1
 

@@ -221,6 +221,9 @@ def _ends(history: Sequence[Mapping[str, Any]]) -> str:
 
 def _verdict(name: str, found: Evaluation, floor: str, floors: Mapping[str, Evaluation], moral: str) -> str:
     ours, theirs = found.auroc.value, floors[floor].auroc.value
-    if ours > theirs:
-        return f"{name}: AUROC {ours:.3f} is above its floor, {theirs:.3f} by {floor}."
-    return f"{name}: AUROC {ours:.3f} is NOT above its floor, {theirs:.3f} by {floor}: {moral}"
+    # As many digits as tell the two apart.
+    digits = next((digits for digits in (3, 4, 5, 6) if f"{ours:.{digits}f}" != f"{theirs:.{digits}f}"), 3)
+    told, floor = f"{name}: AUROC {ours:.{digits}f}", f"{theirs:.{digits}f} by {floor}"
+    return (
+        f"{told} is above its floor, {floor}." if ours > theirs else f"{told} is NOT above its floor, {floor}: {moral}"
+    )
