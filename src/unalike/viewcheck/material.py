@@ -163,10 +163,13 @@ def named_views(given: Any, modality: Modality) -> dict[str, View]:
 def negative_makers(objectives: Sequence[Any] | None, modality: Modality) -> list[tuple[str, nn.Module]]:
     """Objectives that make negatives: those with ``negatives(data, generator)``, each with its name.
 
-    None: those of the modality's default branches.
+    None: those of the modality's default branches, equal ones once.
     """
     if objectives is None:
-        objectives = [branch.objective for branch in modality.branches() if branch.objective is not None]
+        objectives = []
+        for branch in modality.branches():
+            if branch.objective is not None and branch.objective not in objectives:
+                objectives.append(branch.objective)
     made = [build_objective(objective, _NoEncoder(), 0) for objective in objectives]
     return [(type(objective).__name__, objective) for objective in made if hasattr(objective, "negatives")]
 
