@@ -28,7 +28,6 @@ NAMES = (
     "synthetic-piecewise",
     "synthetic-transformer",
     "simclr",
-    "simclr-transformer",
     "icl",
     "icl-own",
 )
@@ -114,6 +113,10 @@ def table(rows: Sequence[Row]) -> list[list[str]]:
     return lines
 
 
+def _base(method: str) -> str:
+    return method.removesuffix(UNTRAINED)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of .npz files with X and y (1 = anomaly)")
@@ -122,11 +125,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--protocol", choices=[*tables.PROTOCOLS], default="clean", help="default clean")
     parser.add_argument("--seeds", type=harness.seeds, default=[0], help="list (0,1) or count (3); default the seed 0")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"of every training; default {STEPS}")
-    parser.add_argument("--summary", action="store_true", help="only print the table of the file, in Markdown")
+    parser.add_argument(
+        "--summary", action="store_true", help="only print the table of --methods in the file, in Markdown"
+    )
     harness.add_run_options(parser)
     options = parser.parse_args(arguments)
     if options.summary:
-        print(as_markdown(table(read(options.out, protocol=options.protocol))))
+        rows = [row for row in read(options.out, protocol=options.protocol) if _base(row.method) in options.methods]
+        print(as_markdown(table(rows)))
         return 0
     if options.data is None:
         parser.error("--data must name the folder of tables")
