@@ -21,7 +21,7 @@ from unalike.encoders.skip import SkipConnection
 from unalike.errors import InvalidParameter, TrainingWarning
 from unalike.objectives.build import build_objective
 from unalike.objectives.own import OwnScore
-from unalike.scorers.build import build_scorer
+from unalike.scorers.build import build_scorer, takes_anomalies
 from unalike.scorers.fusion import Fusion
 from unalike.scorers.objective import ObjectiveScore
 from unalike.seeding import derive
@@ -130,7 +130,7 @@ def fit_branch(
     train_parts, reference_parts : Parts
         Training parts, and held-out ones for the reference scores.
     anomalies : Parts, optional
-        Labelled anomalies, for the objective.
+        Labelled anomalies, for the objective, and for a scorer that takes them.
     training : Training or mapping, optional
         Overrides the branch's own, whole or field by field.
     seed : int
@@ -148,13 +148,13 @@ def fit_branch(
     if branch.objective is None:
         _check_own_score(branch)
         encoder = _with_skip(encoder, branch, modality.schema, sample, device)
-        judge = _judge(encoder, branch, train_parts, reference_parts, device, exact)
+        judge = _judge(encoder, branch, train_parts, reference_parts, anomalies, device, exact)
         return FittedBranch(branch, judge, None, [])
     settings = settle(branch.training, training, device)
     objective = build_objective(branch.objective, encoder, derive(seed, "objective"))
     floor = _judging(branch, copy.deepcopy(objective), sample)
     floor = _with_skip(floor, branch, modality.schema, sample, device)
-    untrained = _judge(floor, branch, train_parts, reference_parts, device, exact)
+    untrained = _judge(floor, branch, train_parts, reference_parts, anomalies, device, exact)
     view = prepared(modality.view() if branch.views is None else as_view(branch.views), sample)
     history = train(
         objective,
@@ -171,7 +171,7 @@ def fit_branch(
         ),
     )
     encoder = _with_skip(_judging(branch, objective), branch, modality.schema, sample, device)
-    judge = _judge(encoder, branch, train_parts, reference_parts, device, exact)
+    judge = _judge(encoder, branch, train_parts, reference_parts, anomalies, device, exact)
     return FittedBranch(replace(branch, training=settings), judge, untrained, history)
 
 
@@ -340,13 +340,22 @@ def _training_rows(parts: Parts, anomalies: Parts | None) -> TrainingRows:
 
 
 def _judge(
-    encoder: nn.Module, branch: Branch, parts: Parts, reference: Parts | None, device: torch.device, exact: bool
+    encoder: nn.Module,
+    branch: Branch,
+    parts: Parts,
+    reference: Parts | None,
+    anomalies: Parts | None,
+    device: torch.device,
+    exact: bool,
 ) -> Judge:
     if exact:
         encoder.double()
     scorer = build_scorer(branch.scorer)
     held_out = None if reference is None else embed(encoder, reference.load, reference.n, device=device)
-    scorer.fit(embed(encoder, parts.load, parts.n, device=device), held_out, parts.group)
+    fit: Callable[..., Any] = scorer.fit
+    if anomalies is not None and takes_anomalies(scorer):
+        fit = partial(fit, anomalies=embed(encoder, anomalies.load, anomalies.n, device=device))
+    fit(embed(encoder, parts.load, parts.n, device=device), held_out, parts.group)
     encoder.to("cpu")
     encoder.requires_grad_(False)
     return Judge(encoder, scorer)

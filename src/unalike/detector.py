@@ -173,8 +173,9 @@ class Detector(ScikitLearnBridge):
         entities : sequence of length n, optional
             Strings or ints: the machine, customer or camera that each sample is of, for a threshold per entity.
         anomalies : as `X`, optional
-            A few labelled anomalies; what trains learns to keep normal samples apart from them. The column that names
-            the rows of a table may be missing.
+            A few labelled anomalies; what trains learns to keep normal samples apart from them, and for tables two
+            more branches ask which is nearer, a normal row or a labelled anomaly. The column that names the rows of a
+            table may be missing.
         checkpoint : str or Path, optional
             Folder in which training is kept; made when it is not there. The same fit with the same folder goes on
             where an earlier one was stopped, and does not train finished branches again.
@@ -217,7 +218,7 @@ class Detector(ScikitLearnBridge):
         if len(drawn.calibration):
             check_enough(threshold, len(drawn.calibration))
         self.modality_ = modality.fit(take(X, drawn.train))
-        parts, branches = self._without_suspects(samples, drawn, seed)
+        parts, branches = self._without_suspects(samples, drawn, anomalies is not None, seed)
         self.branches_ = fit_branches(
             branches,
             self.modality_,
@@ -240,15 +241,17 @@ class Detector(ScikitLearnBridge):
         self.set_aside_ = np.setdiff1d(drawn.positions(), self.split_.positions())
         self.memory_ = memory_of_fit(self.modality_, X, self.split_, samples.groups, absorbing(self.branches_))
 
-    def _without_suspects(self, samples: Samples, parts: Split, seed: int) -> tuple[Split, tuple[Branch, ...]]:
+    def _without_suspects(
+        self, samples: Samples, parts: Split, labelled: bool, seed: int
+    ) -> tuple[Split, tuple[Branch, ...]]:
         """What trains, and the branches to fit, when some of the samples may be anomalies."""
-        share, branches = check_share(self.expected_anomalies), self._chosen_branches()
+        share, branches = check_share(self.expected_anomalies), self._chosen_branches(labelled)
         if share == 0.0:
             return parts, branches
         device = resolve_device(self.device)
         parts = without_suspects(samples, parts, self.modality_, branches, share, seed=seed, device=device)
         self.modality_ = self.modality_.fit(take(samples.X, parts.train))
-        return parts, robust_branches(self._chosen_branches())
+        return parts, robust_branches(self._chosen_branches(labelled))
 
     def _calibrate_on_held_out(
         self, samples: Samples, parts: Split, names: list[str | int] | None, threshold: Threshold
@@ -451,10 +454,16 @@ class Detector(ScikitLearnBridge):
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
             delattr(self, name)
 
-    def _chosen_branches(self) -> tuple[Branch, ...]:
+    def _chosen_branches(self, labelled: bool) -> tuple[Branch, ...]:
+        """Where there are no labelled anomalies, without the default branches that exist for them alone."""
         settle(None, self.training, resolve_device(self.device))
         exchanged = {"encoder": self.encoder, "objective": self.objective, "scorer": self.scorer, "views": self.views}
-        return choose_branches(self.modality_.branches(), self.branches, exchanged, self.switch_off)
+        for_anomalies = self.modality_.labelled_branches() if hasattr(self.modality_, "labelled_branches") else ()
+        default = (*self.modality_.branches(), *for_anomalies)
+        chosen = choose_branches(default, self.branches, exchanged, self.switch_off)
+        if labelled or self.branches is not None:
+            return chosen
+        return tuple(branch for branch in chosen if branch not in for_anomalies)
 
     def _calibrate(self, threshold: Threshold, scores: FloatArray, entities: list[str | int] | None) -> None:
         check_enough(threshold, len(scores))

@@ -16,6 +16,7 @@ from unalike.data import Split, count, group_codes, one_of_each_stretch, split, 
 from unalike.errors import InputWarning, InvalidInput, InvalidParameter
 from unalike.progress import show
 from unalike.robust import floor_scores, most_suspect
+from unalike.scorers.build import build_scorer, takes_anomalies
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import derive, numpy_generator
 from unalike.thresholds.checks import tell
@@ -171,14 +172,14 @@ def labelled_anomalies(X: Any, modality: Modality, branches: Sequence[Branch]) -
     InvalidInput
         When `X` is unusable, or empty.
     InvalidParameter
-        When no branch trains: nothing would learn from them.
+        When no branch trains or has a scorer that takes them: nothing would learn from them.
     """
     if X is None:
         return None
-    if all(branch.objective is None for branch in branches):
+    if all(b.objective is None and not takes_anomalies(build_scorer(b.scorer)) for b in branches):
         raise InvalidParameter(
             f"`anomalies` must have a branch that trains to learn from them; got {[b.name for b in branches]}, all "
-            "frozen. Leave anomalies= out, or give an objective."
+            "frozen. Leave anomalies= out, or give an objective, or a scorer that takes them (NeighborRatio)."
         )
     try:
         checked = _nameless(modality).check(X)

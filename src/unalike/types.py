@@ -172,7 +172,8 @@ class Scorer(Protocol):
     ``fit(embeddings, reference=None, groups=None)`` learns from ``(n, d)`` normal embeddings and sets
     `reference_scores_` ``(m,)``, what `tails` compares with. They never come from rows it has memorised:
     the scores of `reference` ``(m, d)`` when given, else leave-one-out or cross-fit, leaving out whole
-    `groups` when given. ``score(embeddings) -> (n,)`` float64. A scorer knows no threshold.
+    `groups` when given. ``score(embeddings) -> (n,)`` float64. A scorer knows no threshold. Optional: a parameter
+    `anomalies` of ``fit``, ``(a, d)`` embeddings of labelled ones, given where the user has some.
     """
 
     reference_scores_: FloatArray
@@ -235,7 +236,8 @@ class Modality(Protocol):
     of parts and the ``(n_parts,)`` number of the sample that each belongs to; ``tensors(parts)`` makes a
     batch tensor from *some* parts, so that memory does not grow with the data; ``join(scores, owner, n)``
     brings part scores ``(n_parts,)`` back to ``(n,)``. ``ids(X)``: one name per sample. `branches`: the
-    tuned default pipeline of this kind of data; `view`: what its objectives contrast under by default.
+    tuned default pipeline of this kind of data; `view`: what its objectives contrast under by default. Optional:
+    ``labelled_branches()``, what joins the default pipeline where the user gave labelled anomalies.
     """
 
     name: str

@@ -23,6 +23,7 @@ from unalike.scorers import (
     IsolationForest,
     KernelDensity,
     Mahalanobis,
+    NeighborRatio,
     ObjectiveScore,
     OneClassSVM,
     Outlier,
@@ -33,6 +34,8 @@ from unalike.types import Scorer, Stateful
 OURS = [
     KNN(),
     KNN(k=5, metric="cosine", distance="mean"),
+    NeighborRatio(),
+    NeighborRatio(k=3),
     Centroid(),
     Centroid("cosine"),
     IsolationForest(n_trees=20),
@@ -158,6 +161,8 @@ def test_groups_are_left_out_whole(settings: Any) -> None:
     alone, grouped = fresh(settings).fit(copies), fresh(settings).fit(copies, groups=groups)
     if getattr(settings, "bandwidth", None) == "likelihood":  # near-copies must not choose it either
         assert grouped.bandwidth_ > 10 * alone.bandwidth_
+    elif isinstance(settings, NeighborRatio):
+        assert grouped.unit_ > 10 * alone.unit_
     else:
         np.testing.assert_array_equal(alone.score(HELD), grouped.score(HELD))
     assert not np.array_equal(alone.reference_scores_, grouped.reference_scores_)

@@ -23,6 +23,7 @@ from unalike.objectives.synthetic import SyntheticContrast
 from unalike.plain import is_number
 from unalike.scanning import ArrowRows
 from unalike.scorers.neighbors import KNN
+from unalike.scorers.ratio import NeighborRatio
 from unalike.types import Branch, Collection, FloatArray, IntArray, Schema, Training, View
 from unalike.views.table import CorruptCells
 
@@ -201,6 +202,11 @@ class Table:
             contrast,
             replace(contrast, name="contrast-again"),
         )
+
+    def labelled_branches(self) -> tuple[Branch, ...]:
+        """Beside those of `branches` where there are labelled anomalies (docs/decisions/0009)."""
+        near = Branch(name="labelled", encoder=RawTable(), scorer=NeighborRatio(), weight=0.5)
+        return near, replace(near, name="labelled-quantile", encoder=RawTable(scaling="quantile"))
 
     def places(self) -> tuple[str, ...]:
         """The names of the columns (see `unalike.types.Places`)."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unalike.scorers.neighbors import KNN
     from unalike.scorers.objective import ObjectiveScore
     from unalike.scorers.parametric import Centroid
+    from unalike.scorers.ratio import NeighborRatio
     from unalike.scorers.svm import OneClassSVM
 
 SCORERS = {
@@ -29,6 +30,7 @@ SCORERS = {
     "kernel-density": "unalike.scorers.density:KernelDensity",
     "isolation-forest": "unalike.scorers.boundary:IsolationForest",
     "one-class-svm": "unalike.scorers.svm:OneClassSVM",
+    "neighbor-ratio": "unalike.scorers.ratio:NeighborRatio",
     "objective": "unalike.scorers.objective:ObjectiveScore",
 }
 """Names that ``scorer=`` takes. What cannot be made from a name alone is only exported."""
@@ -48,6 +50,7 @@ __all__ = [
     "IsolationForest",
     "KernelDensity",
     "Mahalanobis",
+    "NeighborRatio",
     "ObjectiveScore",
     "OneClassSVM",
     "Outlier",

@@ -46,6 +46,11 @@ def build_scorer(scorer: Any) -> Scorer:
     )
 
 
+def takes_anomalies(scorer: Any) -> bool:
+    """Whether a scorer's ``fit`` learns from labelled ``anomalies`` too."""
+    return "anomalies" in inspect.signature(scorer.fit).parameters
+
+
 def is_scorer(value: Any) -> bool:
     """Whether `value` has the shape of `unalike.types.Scorer`.
 
