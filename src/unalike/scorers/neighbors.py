@@ -43,7 +43,7 @@ class KNN:
         `fit` keeps at most so many evenly spaced rows; None: all.
     chunk_mb : int
         Working memory of a search in MiB. Between searches a bank of up to 16 times as much (1 GiB by default) is
-        also kept in a prepared form in single precision. It never changes a score.
+        also kept in a prepared form in single precision, and a tree of at most that size. It never changes a score.
 
     Attributes
     ----------
@@ -146,9 +146,7 @@ class KNN:
         queries = checked(embeddings, width=self.bank_.shape[1], empty=True)
         return self._search.nearest(queries, min(k, len(self.bank_)))
 
-    def add(
-        self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None
-    ) -> Self:
+    def add(self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None) -> Self:
         """Append ``(n, d)`` normal rows to the bank: as a new `fit` to the earlier rows and these.
 
         Parameters

@@ -2,9 +2,9 @@
 
 Where the bank fills few dimensions a tree over its principal components proposes candidates (`unalike.scorers.tree`).
 Elsewhere the bulk of the work is one matrix product per block, ``|y|^2 - 2 x.y`` by ``addmm``, in single precision.
-Either only proposes: distances are computed again by direct differences in double precision,
-so near-duplicates do not suffer from cancellation and a row scores in a batch as it does alone. Whether a
-nearer row can have been missed is decided from the rounding error of the projection, or of the product, which grows as
+Either only proposes: distances are computed again by direct differences in double precision, so near-duplicates do
+not suffer from cancellation and a row scores in a batch as it does alone. Whether a nearer row can have been missed is
+decided from the rounding error of the projection, or of the product, which grows as
 ``sqrt(d) u (|x| + |y|)^2`` (Higham and Mary, "A new approach to probabilistic rounding error analysis", SIAM
 J. Sci. Comput. 2019); the few rows where it can are searched again in double precision, then directly.
 """
@@ -22,11 +22,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from unalike.data import evenly
 from unalike.scorers.arrays import unit_rows
 from unalike.scorers.tree import ProjectedTree, grow, rounds
 from unalike.types import BoolArray, FloatArray, IntArray
 
 _SPARE = 8
+# Rows in doubt that are tried in the tree before the others.
+_TRIED = 16
 # A prepared bank answers single queries many times faster; past this many chunks it would cost too much memory.
 _KEPT_CHUNKS = 16
 # Torch is quick to find up to this share of a row, 1 of 64; numpy beyond it.
@@ -145,15 +148,27 @@ class Search:
 
     def _grown_tree(self) -> ProjectedTree | None:
         if not self._grown:
-            self._tree = grow(self._framed_rows, len(self.bank), self._width, 2 * _KEPT_CHUNKS * self._numbers)
+            self._tree = grow(self._framed_rows, len(self.bank), self._width, _KEPT_CHUNKS * self._numbers)
             self._grown = True
         return self._tree
 
     def _farther(self, tree: ProjectedTree, count: int, lifted: FloatArray, k: int, skip: Skip | None) -> _Found:
-        """For rows that lie far from the bank, or have many of its rows at nearly one distance."""
+        """For rows that lie far from the bank, or have many of its rows at nearly one distance.
+
+        A few of them are tried first: most rows must come out sure, without seeing much of the bank.
+        """
+        tried = evenly(len(lifted), _TRIED)
         with np.errstate(over="ignore", invalid="ignore"):
-            cheap = tree.sees_little((lifted - self._centre) / self._scale, count)
-        return self._by_tree(tree, count, math.inf if cheap else tree.reach, lifted, k, skip)
+            framed = (lifted[tried] - self._centre) / self._scale
+            bound = tree.nearest(framed, count, math.inf)[1]
+            reach = math.inf if tree.sees_little(framed, bound) else tree.reach
+        if (
+            len(lifted) > _TRIED
+            and self._by_tree(tree, count, reach, lifted[tried], k, skip and skip.part(tried))[2].mean() < 0.5
+        ):
+            nothing = np.zeros((len(lifted), k))
+            return nothing, nothing.astype(np.int64), np.zeros(len(lifted), dtype=bool)
+        return self._by_tree(tree, count, reach, lifted, k, skip)
 
     def _by_tree(
         self, tree: ProjectedTree, count: int, reach: float, lifted: FloatArray, k: int, skip: Skip | None
@@ -238,7 +253,10 @@ class Search:
         return self._kept[0][part], self._kept[1][part]
 
     def _framed(self, part: slice, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        rows = torch.from_numpy((self._lift(self.bank[part]) - self._centre) / self._scale).to(dtype)
+        lifted = self._lift(self.bank[part])
+        if dtype is torch.float64:
+            lifted = lifted.astype(np.float64)
+        rows = torch.from_numpy((lifted - self._centre) / self._scale).to(dtype)
         return rows, rows.square().sum(dim=1)
 
     def _framed_rows(self, positions: IntArray) -> FloatArray:

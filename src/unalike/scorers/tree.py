@@ -18,6 +18,7 @@ import torch
 from unalike.data import evenly
 from unalike.types import BoolArray, FloatArray, IntArray
 
+# With fewer rows, or more columns to decompose, a matrix product is as fast.
 _LEAST_ROWS = 5000
 _WIDEST = 512
 _SPARE = 3
@@ -25,11 +26,12 @@ _MOST_CANDIDATES = 256
 _COMPONENTS = 16
 _SAMPLE = 2000
 _PROBES = 64
-_PROBES_OF_QUERIES = 16
 _LEAF = 16
 # A row looked at in the tree takes as long as about ten in a matrix product, more when the tree outgrows the caches.
 _LARGEST_SHARE = 0.15
-_MOST_ROWS_SEEN = 2000
+_MOST_ROWS_SEEN = 4000
+# From far off the tree's cells look nearer than the boxes of their rows, and it sees several times as many.
+_MOST_SEEN_FROM_AFAR = 400
 # Beyond this a square overflows.
 _LARGEST = 1e150
 
@@ -86,14 +88,10 @@ class ProjectedTree:
         bound = np.where(usable, np.minimum(distances[:, -1], reach), 0.0)
         return np.where(found, positions, 0), bound, found
 
-    def sees_little(self, rows: FloatArray, count: int) -> bool:
-        """Whether a search for so many rows from these ``(n, d)``, however far, is cheaper than a matrix product."""
-        projected, usable = self._projected(rows)
-        if usable.sum() < 4 * _PROBES_OF_QUERIES:
-            return False
-        probes = projected[usable][evenly(int(usable.sum()), _PROBES_OF_QUERIES)]
-        farthest = self.tree.query(probes, k=count)[0][:, -1:]
-        return bool((_gaps(probes, self.boxes) <= farthest**2).mean() <= _share(self.tree.n))
+    def sees_little(self, rows: FloatArray, farthest: FloatArray) -> bool:
+        """Whether searches from ``(n, d)`` rows as far as ``(n,)`` are cheaper than a matrix product."""
+        gaps = _gaps(self._projected(rows)[0], self.boxes)
+        return bool((gaps <= farthest[:, None] ** 2).mean() * self.tree.n <= _MOST_SEEN_FROM_AFAR)
 
     def _projected(self, rows: FloatArray) -> tuple[FloatArray, BoolArray]:
         """``(n, p)``, and ``(n,)`` whether the tree can work with them."""
@@ -112,9 +110,9 @@ def grow(rows: Callable[[IntArray], FloatArray], m: int, width: int, most_number
     m, width : int
         Shape of the bank.
     most_numbers : int
-        The tree keeps at most so many float64 numbers; `rows` is asked for a quarter of 1/16 of that at a time.
+        The tree keeps at most so many float64 numbers; `rows` is asked for a 64th of that at a time.
     """
-    if m < _LEAST_ROWS or not 1 <= width <= _WIDEST or 2 * m * min(width, _COMPONENTS) > most_numbers:
+    if m < _LEAST_ROWS or not 1 <= width <= _WIDEST or m * min(width, _COMPONENTS) > most_numbers:
         return None
     from scipy.spatial import cKDTree
 
