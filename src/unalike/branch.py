@@ -179,7 +179,7 @@ def blank_encoder(branch: Branch, schema: Schema) -> nn.Module:
     """What embeds in a branch, of the right shape, for weights that are read from a file."""
     encoder = build_encoder(branch.encoder, schema, 0, blank=True)
     if not _scores_itself(branch):
-        return encoder if branch.skip is None else SkipConnection(encoder, build_encoder(branch.skip, schema, 0))
+        return encoder if branch.skip is None else _skipping(encoder, branch, schema, None)
     shape = (2, *(max(length, 1) for length in schema.shape))
     return _judging(branch, build_objective(branch.objective, encoder, 0), torch.zeros(shape))
 
@@ -188,13 +188,17 @@ def _with_skip(encoder: nn.Module, branch: Branch, schema: Schema, sample: Tenso
     """The encoder with its branch's skip connection, if it has one; the weights are final."""
     if branch.skip is None or _scores_itself(branch):
         return encoder
-    joined = SkipConnection(encoder, build_encoder(branch.skip, schema, 0, sample=sample))
+    joined = _skipping(encoder, branch, schema, sample)
 
     def load(positions: IntArray) -> Tensor:
         return sample[torch.from_numpy(positions)]
 
     joined.measure(*(embed(part, load, len(sample), device=device) for part in (joined.encoder, joined.skip)))
     return joined
+
+
+def _skipping(encoder: nn.Module, branch: Branch, schema: Schema, sample: Tensor | None) -> SkipConnection:
+    return SkipConnection(encoder, build_encoder(branch.skip, schema, 0, sample=sample), branch.skip_weight)
 
 
 def _scores_itself(branch: Branch) -> bool:

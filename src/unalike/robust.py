@@ -76,7 +76,8 @@ def floor_scores(
     modality : Modality
         Fitted.
     branches : sequence of Branch
-        The encoder of the first that does not train is used, else the first one untrained.
+        The first skip connection is used, else the encoder of the first that does not train, else the first one
+        untrained.
     parts : Parts
         ``n`` of them. Those of one group do not vouch for each other.
     seed : int
@@ -84,8 +85,10 @@ def floor_scores(
     device : torch.device
         Where to embed.
     """
-    branch = next((branch for branch in branches if branch.objective is None), branches[0])
-    encoder = build_encoder(branch.encoder, modality.schema, derive(seed, "floor"), sample=parts.sample())
+    skips = [branch.skip for branch in branches if branch.skip is not None]
+    frozen = [branch.encoder for branch in branches if branch.objective is None]
+    chosen = [*skips, *frozen, branches[0].encoder][0]
+    encoder = build_encoder(chosen, modality.schema, derive(seed, "floor"), sample=parts.sample())
     return leave_one_out(embed(encoder, parts.load, parts.n, device=device), parts.group)
 
 

@@ -362,6 +362,8 @@ class Branch:
     skip : EncoderSettings, nn.Module or str, optional
         An encoder without training, such as the raw input's: the scorer sees its embedding beside the trained one,
         so that training cannot take out what the input tells (`unalike.encoders.skip`).
+    skip_weight : float
+        How heavily `skip` counts in a squared distance, where the trained embedding counts 1; above 0.
     """
 
     name: str
@@ -373,3 +375,4 @@ class Branch:
     weight: float = 1.0
     agreement: float | None = None
     skip: Any = None
+    skip_weight: float = 1.0

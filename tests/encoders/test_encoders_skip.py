@@ -13,6 +13,7 @@ from torch import nn
 from unalike import Detector, load, save
 from unalike.encoders import RawTable, TableMLP
 from unalike.encoders.skip import SkipConnection
+from unalike.errors import InvalidParameter
 from unalike.objectives import SyntheticContrast
 from unalike.types import Branch
 
@@ -37,6 +38,15 @@ def test_both_embeddings_have_the_same_spread() -> None:
     joined.measure(first(data).numpy(), second(data).numpy())
     np.testing.assert_allclose(joined(data).numpy().std(axis=0), [1.0, 1.0], rtol=1e-12)
     assert joined(data).shape[1] == joined.width == 2
+
+
+def test_the_weight_of_the_skip_is_that_of_its_squared_distances() -> None:
+    data = torch.from_numpy(np.random.default_rng(0).normal(size=(200, 2)))
+    joined = SkipConnection(Column(0, 3.0), Column(1, 5.0), 4.0)
+    joined.measure(3.0 * data[:, :1].numpy(), 5.0 * data[:, 1:].numpy())
+    np.testing.assert_allclose(joined(data).numpy().var(axis=0), [1.0, 4.0], rtol=1e-12)
+    with pytest.raises(InvalidParameter, match="skip_weight"):
+        SkipConnection(Column(0, 3.0), Column(1, 5.0), 0.0)
 
 
 def test_an_embedding_without_spread_is_left_as_it_is() -> None:

@@ -9,10 +9,13 @@ awareness", NeurIPS 2020); so does an embedding that has its input beside it.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unalike.encoders.checks import positive
 from unalike.types import FloatArray
 
 
@@ -20,19 +23,28 @@ from unalike.types import FloatArray
 class SkipConnection(nn.Module):
     """``(n, ...) -> (n, encoder.width + skip.width)``: both embeddings, each divided by its spread.
 
-    The spread is the root of the total variance over training samples, so that both weigh the same in a Euclidean
-    distance. Before `measure` it is 1.
+    The spread is the root of the total variance over training samples, so that both count the same in a Euclidean
+    distance; that of `skip` is further divided by the root of its weight. Before `measure` both are 1.
 
     Parameters
     ----------
     encoder, skip : Module
         Encoders of the same samples. `encoder` has been trained; `skip` has not.
+    weight : float
+        Of `skip` in a squared distance, above 0; `encoder` has 1.
+
+    Raises
+    ------
+    InvalidParameter
+        `weight` is no such number.
     """
 
     spread: Tensor
 
-    def __init__(self, encoder: nn.Module, skip: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module, skip: nn.Module, weight: float = 1.0) -> None:
         super().__init__()
+        positive("skip_weight", weight)
+        self.weight = weight
         self.encoder = encoder
         self.skip = skip
         self.register_buffer("spread", torch.ones(2, dtype=torch.float64))
@@ -48,3 +60,4 @@ class SkipConnection(nn.Module):
         for place, embeddings in enumerate((first, second)):
             spread = float(np.sqrt(embeddings.var(axis=0, dtype=np.float64).sum()))
             self.spread[place] = spread if spread > 0.0 else 1.0
+        self.spread[1] /= math.sqrt(self.weight)

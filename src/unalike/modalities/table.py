@@ -186,7 +186,7 @@ class Table:
         return CorruptCells(rate=0.3)
 
     def branches(self) -> tuple[Branch, ...]:
-        """The input in two scalings; two networks that tell real rows from synthetic ones, the input beside them."""
+        """Two networks that tell real rows from synthetic ones, the input beside them; the input in two scalings."""
         synthetic = Training(steps=300, batch_size=128, optimizer="adamw", weight_decay=1e-4, warmup=0.0)
         contrast = Branch(
             name="contrast",
@@ -195,12 +195,13 @@ class Table:
             scorer=KNN(k=1),
             training=synthetic,
             skip=RawTable(),
+            skip_weight=2.0,
         )
         return (
-            Branch(name="nearest", encoder=RawTable(), scorer=KNN(k=1), weight=0.25),
-            Branch(name="nearest-quantile", encoder=RawTable(scaling="quantile"), scorer=KNN(k=1), weight=0.25),
             contrast,
             replace(contrast, name="contrast-again"),
+            Branch(name="nearest-log", encoder=RawTable(scaling="signed-log"), scorer=KNN(k=1), weight=0.5),
+            Branch(name="nearest-quantile", encoder=RawTable(scaling="quantile"), scorer=KNN(k=1), weight=0.25),
         )
 
     def labelled_branches(self) -> tuple[Branch, ...]:
