@@ -78,7 +78,7 @@ def test_state_keeps_the_anomalies_and_the_absorbed_rows():
 
 
 def test_settings():
-    assert NeighborRatio().robust() == NeighborRatio(k=3)
+    assert NeighborRatio().robust() == NeighborRatio(k=5)
     assert NeighborRatio(k=7).robust() == NeighborRatio(k=7)
     assert takes_anomalies(build_scorer("neighbor-ratio"))
     assert not takes_anomalies(KNN())

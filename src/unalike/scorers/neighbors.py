@@ -21,7 +21,7 @@ from unalike.types import FloatArray, IntArray
 
 _LARGEST_REFERENCE = 5000
 _LEAST_K = 5
-_ROBUST_K = 3
+_ROBUST_K = 5
 
 
 @dataclass(kw_only=True)
