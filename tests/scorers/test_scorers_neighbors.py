@@ -289,6 +289,7 @@ def test_robust_neighbours_outvote_an_anomaly_in_the_bank():
     plain, robust = KNN(k=1), KNN(k=1).robust()
     assert plain.fit(bank).score(anomaly)[0] == 0.0
     assert robust.fit(bank).score(anomaly)[0] > robust.score(rows).max()
+    assert robust == KNN(k=5)
     assert KNN(k=7).robust() == KNN(k=7)
     assert KNN(k=0.1).robust() == KNN(k=0.1)
 
