@@ -19,7 +19,6 @@ from unalike.encoders.checks import positive
 from unalike.types import FloatArray
 
 
-
 class SkipConnection(nn.Module):
     """``(n, ...) -> (n, encoder.width + skip.width)``: both embeddings, each divided by its spread.
 

@@ -201,8 +201,8 @@ class Table:
             contrast,
             # One of the two asks five, so that an anomaly among the training rows cannot make its like look normal.
             replace(contrast, name="contrast-again", scorer=KNN(k=5)),
-            Branch(name="nearest-log", encoder=RawTable(scaling="signed-log"), scorer=KNN(k=1), weight=0.5),
-            Branch(name="nearest-quantile", encoder=RawTable(scaling="quantile"), scorer=KNN(k=1), weight=0.25),
+            Branch(name="nearest-log", encoder=RawTable(scaling="signed-log"), scorer=KNN(k=1)),
+            Branch(name="nearest-quantile", encoder=RawTable(scaling="quantile"), scorer=KNN(k=1), weight=0.5),
         )
 
     def labelled_branches(self) -> tuple[Branch, ...]:
