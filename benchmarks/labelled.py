@@ -56,9 +56,9 @@ def kinds(rows: FloatArray, normal: FloatArray) -> IntArray:
 
     spread = np.nanstd(normal, axis=0)
     standard = np.nan_to_num((rows - np.nanmean(normal, axis=0)) / np.where(spread > 0.0, spread, 1.0))
-    found = KMeans(3, n_init=3, random_state=0).fit_predict(np.clip(standard, -20.0, 20.0))
-    place: IntArray = np.argsort(np.argsort(-np.bincount(found, minlength=3), kind="stable"))
-    return place[found]
+    found: IntArray = KMeans(3, n_init=3, random_state=0).fit_predict(np.clip(standard, -20.0, 20.0)).astype(np.int64)
+    place = np.argsort(np.argsort(-np.bincount(found, minlength=3), kind="stable"))
+    return np.asarray(place[found], dtype=np.int64)
 
 
 def parts(X: FloatArray, y: IntArray, protocol: str, seed: int) -> tuple[IntArray, IntArray, IntArray] | None:
