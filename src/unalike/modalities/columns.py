@@ -62,7 +62,7 @@ def _most_frequent(codes: Tensor) -> Tensor:
 def told(row: Tensor, levels: Sequence[Sequence[str]], center: FloatArray, scale: FloatArray) -> list[Any]:
     """A ``(columns, 2)`` row in the user's units: numbers, names of categories, None for a missing cell.
 
-    Numbers are rounded to a hundred-thousandth of the column's standard deviation, which is what single precision holds.
+    Numbers are rounded to a hundred-thousandth of the column's standard deviation, what single precision holds.
     """
     cells: list[Any] = []
     for (value, missing), names, middle, unit in zip(row.tolist(), levels, center, scale, strict=True):
