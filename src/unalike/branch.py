@@ -240,9 +240,7 @@ def score_parts(judges: Mapping[str, Judge], load: Loader, n: int, device: torch
     return {name: np.concatenate(chunks) for name, chunks in scores.items()}
 
 
-def encoded_scores(
-    branches: Sequence[FittedBranch], fusion: Fusion, data: Tensor, device: torch.device
-) -> FloatArray:
+def encoded_scores(branches: Sequence[FittedBranch], fusion: Fusion, data: Tensor, device: torch.device) -> FloatArray:
     """``(n,)`` fused scores of ``(n, *shape)`` encoded parts."""
     judges = {branch.settings.name: branch.judge for branch in branches}
     return fusion.score(score_parts(judges, lambda at: data[torch.from_numpy(at)], len(data), device))
