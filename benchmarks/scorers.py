@@ -140,9 +140,10 @@ def embeddings(
     import torch
 
     from unalike import Detector
-    from unalike.branch import embed_parts, load_parts
+    from unalike.judging import embed_parts
     from unalike.lookup import named
     from unalike.modalities import MODALITIES
+    from unalike.parts import load_parts
 
     schema = named("modality", MODALITIES, modality)()
     by_name = {branch.name: branch for branch in schema.fit(schema.check(training)).branches()}

@@ -231,7 +231,7 @@ def test_what_trains_is_held_and_what_is_scored_is_not(tmp_path: Path, monkeypat
         return inner(self, names, positions)
 
     monkeypatch.setattr(_Scan, "read", watched)
-    monkeypatch.setattr("unalike.branch._LARGEST_CHUNK", 1024)
+    monkeypatch.setattr("unalike.judging._LARGEST_CHUNK", 1024)
     data = arrow(5000)
     for number in range(5):
         pq.write_table(data.slice(number * 1000, 1000), tmp_path / f"{number}.parquet", row_group_size=300)
@@ -250,7 +250,7 @@ def test_what_trains_is_held_and_what_is_scored_is_not(tmp_path: Path, monkeypat
 
 
 def test_rows_larger_than_what_is_kept_train_in_any_order(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unalike.branch._KEPT_BYTES", 100)
+    monkeypatch.setattr("unalike.parts._KEPT_BYTES", 100)
     contrast = {"encoder": "table-mlp", "scorer": "centroid", "training": {"steps": 3, "batch_size": 64}}
     few = thresholds.Conformal(false_alarm_rate=0.05)
     found = Detector(Table(id="name"), threshold=few, **contrast).fit(folder)

@@ -18,9 +18,10 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from unalike import writing
-from unalike.branch import Judge, embed_parts, load_parts
 from unalike.data import take
 from unalike.detector import Detector
+from unalike.judging import Judge, embed_parts
+from unalike.parts import load_parts
 from unalike.persistence import save
 from unalike.scorers.boundary import IsolationForest
 from unalike.scorers.neighbors import KNN

@@ -12,25 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from unalike.branch import (
-    Judge,
-    choose_branches,
-    embed_parts,
-    encoded_scores,
-    fusion_weights,
-    load_parts,
-    named_branch,
-    score_parts,
-    warn_if_constant,
-)
+from unalike.branch import choose_branches, encoded_scores, fusion_weights, named_branch, warn_if_constant
 from unalike.bridge import ScikitLearnBridge
 from unalike.data import Split, count, take
 from unalike.decisions import Decisions, Explanations
 from unalike.errors import InvalidParameter, NotCalibrated
 from unalike.explanation import explain
 from unalike.fitting import Samples, absorbed_scores, fit_branches, labelled_anomalies, without_suspects
+from unalike.judging import Judge, embed_parts, score_parts
 from unalike.memory import memory_of_fit
 from unalike.modalities.build import build_modality
+from unalike.parts import load_parts
 from unalike.progress import watched
 from unalike.robust import check_share, robust_branches, unexplained_by_any, untaught
 from unalike.scorers.fusion import Fusion

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from unalike.branch import FittedBranch, Judge, Parts, embed_parts, fit_branch, load_parts
+from unalike.branch import FittedBranch, fit_branch
 from unalike.data import Split, count, group_codes, one_of_each_stretch, split, take
 from unalike.errors import InputWarning, InvalidInput, InvalidParameter
+from unalike.judging import Judge, embed_parts
+from unalike.parts import Parts, load_parts
 from unalike.progress import show
 from unalike.robust import floor_scores, most_suspect
 from unalike.scorers.build import build_scorer, takes_anomalies

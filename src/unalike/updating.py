@@ -14,10 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from unalike.branch import FittedBranch, Judge, Parts, embed_parts, encoded_scores, fusion_weights, load_parts
+from unalike.branch import FittedBranch, encoded_scores, fusion_weights
 from unalike.data import count, group_codes, shared_out, take
 from unalike.errors import CalibrationWarning, InvalidInput, InvalidParameter, UnalikeWarning
 from unalike.fitting import absorbed_scores
+from unalike.judging import Judge, embed_parts
 from unalike.memory import (
     MOST_ROWS,
     Memory,
@@ -30,6 +31,7 @@ from unalike.memory import (
     names,
     new_calibration,
 )
+from unalike.parts import Parts, load_parts
 from unalike.plain import unlearned
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import resolve_device

@@ -13,9 +13,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from unalike.branch import FittedBranch, Judge, blank_encoder
+from unalike.branch import FittedBranch
 from unalike.detector import Detector
 from unalike.errors import CannotLoad, InvalidParameter, MissingExtra
+from unalike.judging import Judge, blank_encoder
 from unalike.persistence import archive, parity
 from unalike.persistence.codec import Unpacker, unavailable
 from unalike.scorers.adapter import Outlier

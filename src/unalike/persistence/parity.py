@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unalike.branch import FittedBranch, Judge, score_parts
+from unalike.branch import FittedBranch
 from unalike.data import count, take
 from unalike.detector import Detector
 from unalike.errors import CannotLoad, InvalidInput
+from unalike.judging import Judge, score_parts
 from unalike.seeding import RowGenerator, derive
 from unalike.types import Collection, FloatArray, Modality, Schema
 

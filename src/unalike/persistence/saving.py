@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from unalike import __version__
-from unalike.branch import FittedBranch, Judge
+from unalike.branch import FittedBranch
 from unalike.detector import Detector
 from unalike.embeddings import floating_type
 from unalike.errors import InvalidParameter, NotFitted, UnalikeError
+from unalike.judging import Judge
 from unalike.persistence import archive, containers, parity
 from unalike.persistence.codec import Packer, Unavailable, user_name
 from unalike.types import Collection, Stateful
