@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-import narwhals as nw
 import numpy as np
 import numpy.typing as npt
 
 from unalike.data import count
-from unalike.encoders.mlp import TableMLP
-from unalike.encoders.raw import RawTable
 from unalike.errors import InvalidInput, InvalidParameter, NotFitted
-from unalike.modalities import columns, intake
+from unalike.modalities import columns, intake, refusing, tuned
 from unalike.modalities.cells import Cells, Column
 from unalike.modalities.donors import Donors
+from unalike.modalities.frames import blocks, column_names, frame
 from unalike.modalities.learner import Learner
 from unalike.modalities.moments import LARGEST, center_and_scale
-from unalike.objectives.synthetic import SyntheticContrast
 from unalike.plain import is_number
 from unalike.scanning import ArrowRows
-from unalike.scorers.neighbors import KNN
-from unalike.scorers.ratio import NeighborRatio
-from unalike.types import Branch, Collection, FloatArray, IntArray, Schema, Training, View
+from unalike.types import Branch, Collection, FloatArray, IntArray, Schema, View
 from unalike.views.table import CorruptCells
 
 if TYPE_CHECKING:
@@ -119,21 +114,23 @@ class Table:
             `X` is empty, of the wrong shape, infinite, of an unusable column type, or misses columns; a column
             holds another kind of values than in `fit`.
         """
-        X = intake.collected(X)
+        X, learned = intake.collected(X), getattr(self, "inputs_", None)
         if isinstance(X, np.ndarray):
-            self._check_array(X)
+            settings = bool(self.ignore or self.id is not None or self.ordinal or self.elapsed)
+            refusing.check_array(X, settings, learned, self.infinite)
         else:
-            self._check_names(_column_names(X))
+            self._check_names(column_names(X), learned)
             if isinstance(X, ArrowRows):
                 X = X.select([*self._names(X), *([] if self.id is None else [self.id])])
         if count(X) == 0:
-            shape = X.shape if hasattr(X, "shape") else (0, len(_column_names(X)))
+            shape = X.shape if hasattr(X, "shape") else (0, len(column_names(X)))
             raise InvalidInput(
                 f"`X` must have at least one row. Found array with 0 sample(s) (shape={shape}) "
                 "while a minimum of 1 is required."
             )
         if not isinstance(X, np.ndarray):
-            self._check_cells(X.take(np.arange(min(count(X), _HEAD))).table() if isinstance(X, ArrowRows) else X)
+            head = X.take(np.arange(min(count(X), _HEAD))).table() if isinstance(X, ArrowRows) else X
+            refusing.check_cells(head, self._names(head), learned, self.infinite)
         return X
 
     def fit(self, X: Collection) -> Table:
@@ -141,7 +138,7 @@ class Table:
         self.named_ = not isinstance(X, np.ndarray)
         self.inputs_ = self._learned(X)
         self._name_tensors()
-        raw = np.concatenate([self._encoded(block) for block in _blocks(X)])
+        raw = np.concatenate([self._encoded(block) for block in blocks(X)])
         self.center_, self.scale_ = center_and_scale(raw, self._units())
         self.donors_ = Donors.among(*self._standardised(raw))
         return self
@@ -175,8 +172,8 @@ class Table:
     def ids(self, X: Collection) -> npt.NDArray[Any]:
         """The `id` column, the index of a pandas frame, or row numbers."""
         if self.id is not None and not isinstance(X, np.ndarray):
-            blocks = X.select([self.id]).blocks() if isinstance(X, ArrowRows) else [X]
-            names = [np.asarray(_frame(block).get_column(self.id).to_list()) for block in blocks]
+            read = blocks(X.select([self.id]) if isinstance(X, ArrowRows) else X)
+            names = [np.asarray(frame(block).get_column(self.id).to_list()) for block in read]
             return names[0] if len(names) == 1 else np.concatenate(names)
         index = getattr(X, "index", None)
         return np.arange(count(X)) if index is None else np.asarray(index)
@@ -186,29 +183,12 @@ class Table:
         return CorruptCells(rate=0.3)
 
     def branches(self) -> tuple[Branch, ...]:
-        """Two networks that tell real rows from synthetic ones, the input beside them; the input in two scalings."""
-        synthetic = Training(steps=300, batch_size=128, optimizer="adamw", weight_decay=1e-4, warmup=0.0)
-        contrast = Branch(
-            name="contrast",
-            encoder=TableMLP(activation="silu"),
-            objective=SyntheticContrast(levels=self.schema.levels, shell_radii=(0.3, 3.0)),
-            scorer=KNN(k=1),
-            training=synthetic,
-            skip=RawTable(),
-            skip_weight=2.0,
-        )
-        return (
-            contrast,
-            # One of the two asks five, so that an anomaly among the training rows cannot make its like look normal.
-            replace(contrast, name="contrast-again", scorer=KNN(k=5)),
-            Branch(name="nearest-log", encoder=RawTable(scaling="signed-log"), scorer=KNN(k=1)),
-            Branch(name="nearest-quantile", encoder=RawTable(scaling="quantile"), scorer=KNN(k=1), weight=0.5),
-        )
+        """Two networks that tell real rows from synthetic ones, and the input in two scalings (`modalities.tuned`)."""
+        return tuned.branches(self.schema.levels)
 
     def labelled_branches(self) -> tuple[Branch, ...]:
         """Beside those of `branches` where there are labelled anomalies (docs/decisions/0009)."""
-        near = Branch(name="labelled", encoder=RawTable(), scorer=NeighborRatio(), weight=0.5)
-        return near, replace(near, name="labelled-quantile", encoder=RawTable(scaling="quantile"))
+        return tuned.labelled_branches()
 
     def places(self) -> tuple[str, ...]:
         """The names of the columns (see `unalike.types.Places`)."""
@@ -289,66 +269,26 @@ class Table:
         ordinal = {name: [str(level) for level in levels] for name, levels in self.ordinal.items()}
         used = self._used(X)
         learners = [Learner(name, count(X), ordinal.get(name), name in self.elapsed) for name in used]
-        for block in _blocks(X):
-            frame = _frame(block)
+        for block in blocks(X):
+            cells = frame(block)
             for learner in learners:
-                learner.add(Cells(frame.get_column(learner.name)))
+                learner.add(Cells(cells.get_column(learner.name)))
         return [learner.column() for learner in learners]
 
     def _used(self, X: Collection) -> list[Any]:
         """The columns of a frame that are data, in its order."""
-        return [name for name in _column_names(X) if name not in (*self.ignore, self.id)]
+        return [name for name in column_names(X) if name not in (*self.ignore, self.id)]
 
     def _names(self, X: Collection) -> list[Any]:
         """The columns of `X` that stand for those of `fit`."""
         return [column.name for column in self.inputs_] if getattr(self, "named_", False) else self._used(X)
 
-    def _check_array(self, X: npt.NDArray[Any]) -> None:
-        if self.ignore or self.id is not None or self.ordinal or self.elapsed:
-            raise InvalidInput("`X` must have named columns for `ignore` and `id`; got an array. Give a DataFrame.")
-        if hasattr(self, "inputs_"):
-            self._check_width(X.shape[1])
-            if any(column.kind != "number" for column in self.inputs_):
-                raise InvalidInput("`X` must be a DataFrame, as in `fit`, to name its categories; got an array.")
-        if self.infinite == "error" and X.dtype.kind == "f" and np.isinf(X).any():
-            column = int(np.flatnonzero(np.isinf(X).any(axis=0))[0])
-            raise InvalidInput(
-                f"Column {column} of `X` (counted from 0) must be finite or missing; got infinity. Clip it, set it to "
-                "NaN, or give infinite='missing'."
-            )
-
-    def _check_names(self, found: Sequence[Any]) -> None:
-        fitted = hasattr(self, "inputs_")
+    def _check_names(self, found: Sequence[Any], learned: Sequence[Column] | None) -> None:
         # Later data need not have what is left out.
-        named = [] if fitted else [*self.ignore, *self.ordinal, *self.elapsed]
+        named = [] if learned is not None else [*self.ignore, *self.ordinal, *self.elapsed]
         intake.check_named([*named, *([] if self.id is None else [self.id])], found)
         used = [name for name in found if name not in (*self.ignore, self.id)]
-        if fitted and not self.named_:
-            self._check_width(len(used))
-        elif fitted:
-            lacking = [column.name for column in self.inputs_ if column.name not in used]
-            if lacking:
-                raise InvalidInput(f"`X` must have the columns of `fit`; got none called {lacking}. Add them.")
-        elif not used:
-            raise InvalidInput("`X` must have at least one column to learn from; got none. Give more, or ignore fewer.")
-        elif not all(isinstance(name, (str, int)) for name in used):
-            raise InvalidInput(f"The columns of `X` must have texts or integers as names; got {used}. Rename them.")
-
-    def _check_cells(self, X: Collection) -> None:
-        frame, names = _frame(X), self._names(X)
-        learned = self.inputs_ if hasattr(self, "inputs_") else [None] * len(names)
-        for name, column in zip(names, learned, strict=True):
-            cells = Cells(frame.get_column(name))
-            if column is not None:
-                column.check(cells)
-            if cells.kind == "number":
-                cells.floats(self.infinite)
-
-    def _check_width(self, columns: int) -> None:
-        if columns != len(self.inputs_):  # scikit-learn's words: its check_estimator looks for them
-            raise InvalidInput(
-                f"X has {columns} features, but Detector is expecting {len(self.inputs_)} features as input."
-            )
+        refusing.check_columns(used, learned, getattr(self, "named_", False))
 
     def _encoded(self, X: Collection) -> FloatArray:
         """``(n, columns)`` float64: numbers, or codes of categories; NaN where missing."""
@@ -357,25 +297,13 @@ class Table:
             if self.infinite == "missing":
                 values[np.isinf(values)] = np.nan
             return values
-        frame = _frame(X)
+        named = frame(X)
         made: list[FloatArray] = []
         for name, column in zip(self._names(X), self.inputs_, strict=True):
-            made += column.numbers(Cells(frame.get_column(name)), self.infinite)
+            made += column.numbers(Cells(named.get_column(name)), self.infinite)
         return np.stack(made, axis=1)
 
 
 def _need_fit(table: Table) -> None:
     if not hasattr(table, "scale_"):
         raise NotFitted("`Table` must be fitted first. Call `fit`.")
-
-
-def _frame(X: Any) -> Any:
-    return nw.from_native(X, eager_only=True)
-
-
-def _column_names(X: Collection) -> list[Any]:
-    return list(X.column_names) if hasattr(X, "column_names") else list(_frame(X).columns)
-
-
-def _blocks(X: Collection) -> Iterator[Any]:
-    yield from X.blocks() if isinstance(X, ArrowRows) else [X]
