@@ -1,41 +1,34 @@
-"""The detector: the whole pipeline on one page."""
+"""The detector: its settings, and the whole pipeline on one page."""
 
 from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unalike.branch import choose_branches, encoded_scores, fusion_weights, named_branch, warn_if_constant
-from unalike.bridge import ScikitLearnBridge
+from unalike.branch import choose_branches, fusion_weights, warn_if_constant
 from unalike.data import Split, count, take
-from unalike.decisions import Decisions, Explanations
-from unalike.errors import InvalidParameter, NotCalibrated
-from unalike.explanation import explain
+from unalike.detecting import Detecting
 from unalike.fitting import Samples, absorbed_scores, fit_branches, labelled_anomalies, without_suspects
-from unalike.judging import Judge, embed_parts, score_parts
 from unalike.memory import memory_of_fit
 from unalike.modalities.build import build_modality
-from unalike.parts import load_parts
-from unalike.progress import watched
 from unalike.robust import check_share, robust_branches, unexplained_by_any, untaught
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import derive, isolated, resolve_device, root_seed
-from unalike.thresholds import Conformal, build_threshold
-from unalike.thresholds.deciding import check_enough, decide, fit_threshold
+from unalike.thresholds import build_threshold
+from unalike.thresholds.deciding import check_enough
 from unalike.thresholds.entities import entity_names
 from unalike.training import open_folder, settle
-from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Threshold, Training
-from unalike.updating import absorbing, calibrated_anew, memory_of, update
+from unalike.types import Branch, Modality, Threshold, Training
+from unalike.updating import absorbing
 
 
-class Detector(ScikitLearnBridge):
+class Detector(Detecting):
     """Learns what normal samples have in common and finds what is unlike them.
 
     Parameters
@@ -263,185 +256,6 @@ class Detector(ScikitLearnBridge):
         self._calibrate(threshold, scores, None if names is None else [names[row] for row in parts.calibration])
         return parts
 
-    def calibrate(
-        self, X: Any = None, *, threshold: str | Threshold | None = None, entities: Sequence[Any] | None = None
-    ) -> Detector:
-        """Set the threshold anew, without training.
-
-        Parameters
-        ----------
-        X : as in `fit`, optional
-            Normal samples that were not trained on, or there is a warning; they replace the earlier calibration
-            samples. None keeps those.
-        threshold : Threshold or str, optional
-            Another kind or rate; None takes that of the constructor.
-        entities : sequence of length n, optional
-            The entity of each calibration sample, for a threshold per entity. When `X` is None too, those of `fit`.
-
-        Raises
-        ------
-        InvalidParameter
-            The calibration samples cannot hold the stated false-alarm rate; the earlier threshold stays.
-        """
-        self._need_fit()
-        if X is None and not hasattr(self, "calibration_scores_"):
-            raise NotCalibrated("`X` must hold normal samples the first time; got None. Give some that did not train.")
-        built = build_threshold(self.threshold if threshold is None else threshold)
-        if X is not None:
-            calibrated_anew(self, X, built, entities)
-            return self
-        names = self.calibration_entities_
-        if entities is not None:
-            names = entity_names(entities, len(self.calibration_scores_))
-        self._calibrate(built, self.calibration_scores_, names)
-        return self
-
-    def anomaly_scores(self, X: Any) -> FloatArray:
-        """``(n,)`` float64, higher = more anomalous."""
-        self._need_fit()
-        return self._scores(self.modality_.check(X))
-
-    def detect(
-        self,
-        X: Any,
-        *,
-        false_alarm_rate: float | None = None,
-        false_discovery_rate: float | None = None,
-        entities: Sequence[Any] | None = None,
-    ) -> Decisions:
-        """Decide which samples are anomalies.
-
-        Parameters
-        ----------
-        X : as in `fit`
-            Samples to judge.
-        false_alarm_rate : float, optional
-            For this call only; None keeps the rate of the threshold. A kind without a rate gives way to a
-            conformal threshold from the same calibration samples.
-        false_discovery_rate : float, optional
-            Instead of a false-alarm rate: decide about the samples of this call together, so that at most this
-            share of the anomalies found is normal in the mean (Benjamini and Hochberg, 1995).
-        entities : sequence of length n, optional
-            The entity of each sample, for a threshold per entity; without them its pooled threshold decides.
-
-        Raises
-        ------
-        NotCalibrated
-            When nothing was held out for calibration.
-        InvalidParameter
-            When the calibration samples cannot hold the rate; when both rates are given.
-        """
-        threshold = self._need_threshold()
-        if false_alarm_rate is not None and false_discovery_rate is not None:
-            raise InvalidParameter("`false_discovery_rate` must be alone; got a `false_alarm_rate` too. Leave one out.")
-        if false_alarm_rate is not None:
-            threshold = self._at_rate(threshold, false_alarm_rate)
-        X = self.modality_.check(X)
-        return decide(threshold, self._scores(X), self.modality_.ids(X), entities, false_discovery_rate)
-
-    def explain(self, X: Any, *, only: Any = None, most_places: int = 5) -> Explanations:
-        """Which columns cause the score, what is usual there, and which normal samples are nearest.
-
-        A column's share is by how much the score falls when its cell is replaced by what the nearest normal rows have
-        there (`unalike.explanation`). Of the training rows the model keeps at most 5,000 to find them among.
-
-        Parameters
-        ----------
-        X : as in `fit`
-            Samples to explain. So far of tables.
-        only : array-like, optional
-            Mask ``(n,)``, such as ``decisions.is_anomaly``, or positions: explain these alone.
-        most_places : int
-            At most so many causes per sample.
-
-        Returns
-        -------
-        Explanations
-            A sequence of `Explanation`, in the order of the samples; ``to_frame()``.
-
-        Raises
-        ------
-        InvalidInput
-            `X` is unusable; `only` is neither a mask nor positions in it.
-        InvalidParameter
-            The kind of data has no places to name; `most_places` is no count.
-
-        Notes
-        -----
-        Cost: for each cause of a sample, a distance to each kept row and scores of up to 64 variants of the sample,
-        one per column. About 10 ms a sample with 10 columns; give `only` when `X` is large.
-        """
-        self._need_fit()
-        X = self.modality_.check(X)
-        score = partial(encoded_scores, self.branches_, self.fusion_, device=resolve_device(self.device))
-        return explain(self.modality_, memory_of(self), X, score, only, most_places)
-
-    def update(
-        self,
-        X: Any,
-        *,
-        into: str,
-        groups: Sequence[Any] | None = None,
-        entities: Sequence[Any] | None = None,
-        calibration: Any = None,
-    ) -> Detector:
-        """New normal samples into the scorers or the calibration, without training.
-
-        Samples that the detector has seen are left out with a warning, so that none is in both. Fails as a whole.
-
-        Parameters
-        ----------
-        X : as in `fit`
-            Normal samples; they count as normal as they come.
-        into : {"scorer", "calibration"}
-            The scorers: what these samples look like is normal from now on; reference scores, fusion and threshold
-            are computed anew. The calibration: they join the calibration samples.
-        groups : sequence of length n, optional
-            Near-copies among these samples, as in `fit`.
-        entities : sequence of length n, optional
-            The entity of each new calibration sample.
-        calibration : as `X`, optional
-            Into the scorers: calibration samples instead of the earlier ones. Must be given for images, of which
-            the model keeps no copies to score anew.
-
-        Raises
-        ------
-        InvalidInput
-            `X` is unusable, or all of it has been seen.
-        InvalidParameter
-            `into` is neither; a scorer can take no new samples; `calibration` or `entities` are needed or too many.
-        """
-        self._need_fit()
-        fresh = copy.copy(self)
-        update(fresh, X, into, groups, entities, calibration)
-        self.__dict__.update(fresh.__dict__)
-        return self
-
-    def embed(self, X: Any, *, branch: str | None = None) -> FloatArray:
-        """``(n, width)`` embeddings of a branch: the named one, or the first that was trained, or the first."""
-        self._need_fit()
-        chosen = named_branch(self.branches_, branch)
-        load, n, _ = self._parts(self.modality_.check(X))
-        with watched(self.progress, "embedding", n, load) as load:
-            return embed_parts(chosen.judge, load, n, resolve_device(self.device))
-
-    def branch_scores(self, X: Any) -> dict[str, FloatArray]:
-        """``(n,)`` scores by each branch alone, in the units of its scorer.
-
-        A trained branch stands beside its floor, ``"<name> (untrained)"``: the same network before training,
-        with a scorer of the same kind.
-        """
-        self._need_fit()
-        judges: dict[str, Judge] = {}
-        for branch in self.branches_:
-            judges[branch.settings.name] = branch.judge
-            if branch.untrained is not None:
-                judges[f"{branch.settings.name} (untrained)"] = branch.untrained
-        load, n, join = self._parts(self.modality_.check(X))
-        with watched(self.progress, "scoring", n, load) as load:
-            scores = score_parts(judges, load, n, resolve_device(self.device))
-        return {name: join(values) for name, values in scores.items()}
-
     def _forget(self) -> None:
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
             delattr(self, name)
@@ -456,31 +270,3 @@ class Detector(ScikitLearnBridge):
         if labelled or self.branches is not None:
             return chosen
         return tuple(branch for branch in chosen if branch not in for_anomalies)
-
-    def _calibrate(self, threshold: Threshold, scores: FloatArray, entities: list[str | int] | None) -> None:
-        check_enough(threshold, len(scores))
-        self.threshold_ = fit_threshold(threshold, scores, entities)
-        self.calibration_scores_ = scores
-        self.calibration_entities_ = entities
-
-    def _scores(self, X: Collection) -> FloatArray:
-        return self._scored(X)[1]
-
-    def _scored(self, X: Collection) -> tuple[dict[str, FloatArray], FloatArray]:
-        """``(n,)`` by each branch in the units of its scorer, and fused."""
-        load, n, join = self._parts(X)
-        judges = {branch.settings.name: branch.judge for branch in self.branches_}
-        with watched(self.progress, "scoring", n, load) as load:
-            scores = score_parts(judges, load, n, resolve_device(self.device))
-        return {name: join(of_parts) for name, of_parts in scores.items()}, join(self.fusion_.score(scores))
-
-    def _parts(self, X: Collection) -> tuple[Callable[[IntArray], Any], int, Callable[[FloatArray], FloatArray]]:
-        parts, owner = self.modality_.cut(X)
-        n = count(X)
-        return load_parts(self.modality_, parts, keep=False), len(owner), lambda s: self.modality_.join(s, owner, n)
-
-    def _at_rate(self, threshold: Threshold, rate: float) -> Threshold:
-        if hasattr(threshold, "at"):
-            moved: Threshold = threshold.at(rate)
-            return moved
-        return Conformal(false_alarm_rate=rate).fit(self.calibration_scores_)
