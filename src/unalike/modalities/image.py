@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,8 @@ from unalike import reading
 from unalike.data import count, evenly, take
 from unalike.encoders.convnet import ConvNet
 from unalike.encoders.raw import Raw
-from unalike.errors import InvalidInput, InvalidParameter, MissingExtra, NotFitted
+from unalike.errors import InvalidInput, InvalidParameter, NotFitted
+from unalike.modalities.pixels import Checked, Layout, as_array, one_image, scaled
 from unalike.modalities.scale import reach, tell_of_another_scale
 from unalike.objectives.simclr import SimCLR
 from unalike.scorers.neighbors import KNN
@@ -24,10 +25,7 @@ from unalike.views.image import standard_image_view
 if TYPE_CHECKING:
     from torch import Tensor
 
-Layout = Literal["auto", "channels-last", "channels-first"]
-
 _LARGEST_SIDE = 128
-_PLAIN_MODES = ("L", "RGB", "F", "I", "I;16", "I;16L", "I;16B", "I;16N")
 _SEVERAL = 64
 _FEW = 16
 _FLOATS = (".tif", ".tiff")
@@ -85,7 +83,7 @@ class Image:
         if isinstance(X, (list, tuple)):
             images: Collection = list(X)
         else:
-            images = X if isinstance(X, _Checked) else _as_array(X, self.layout)
+            images = X if isinstance(X, Checked) else as_array(X, self.layout)
             if hasattr(self, "channels_"):
                 self._check_channels(images.shape[1], "`X`")
         if count(images) == 0:
@@ -97,7 +95,7 @@ class Image:
     def fit(self, X: Collection) -> Image:
         """Learn the number of channels, the size and the scale from training images."""
         several = take(X, evenly(count(X), _SEVERAL))
-        several = [image if isinstance(X, np.ndarray) else _image(image, self.layout) for image in several]
+        several = [image if isinstance(X, np.ndarray) else one_image(image, self.layout) for image in several]
         shapes = [image.shape for image in several]
         channels = {shape[0] for shape in shapes}
         if channels == {1, 3}:
@@ -133,7 +131,7 @@ class Image:
         self._need_fit()
         if isinstance(parts, np.ndarray):
             self._check_channels(parts.shape[1], "`X`")
-            return _resized(torch.from_numpy(_scaled(parts)), self.size_)
+            return _resized(torch.from_numpy(scaled(parts)), self.size_)
         return torch.cat([self._one(image) for image in parts])
 
     def ids(self, X: Collection) -> npt.NDArray[Any]:
@@ -179,16 +177,18 @@ class Image:
             return list(some)
         typed = np.zeros((1, 1, 1), dtype=np.uint8)
         known = [reading.is_path(image) and Path(image).suffix.lower() not in _FLOATS for image in some]
-        return [typed if is_known else _image(image, self.layout) for image, is_known in zip(some, known, strict=True)]
+        return [
+            typed if is_known else one_image(image, self.layout) for image, is_known in zip(some, known, strict=True)
+        ]
 
     def _one(self, image: Any) -> Tensor:
         import torch
 
-        pixels = _image(image, self.layout)
+        pixels = one_image(image, self.layout)
         if (pixels.shape[0], self.channels_) == (1, 3):
             pixels = np.repeat(pixels, 3, axis=0)  # grey is a colour
         self._check_channels(pixels.shape[0], repr(str(image)) if reading.is_path(image) else "Every image")
-        return _resized(torch.from_numpy(_scaled(pixels))[None], self.size_)
+        return _resized(torch.from_numpy(scaled(pixels))[None], self.size_)
 
     def _check_channels(self, channels: int, what: str) -> None:
         if channels != self.channels_:
@@ -197,139 +197,6 @@ class Image:
     def _need_fit(self) -> None:
         if not hasattr(self, "size_"):
             raise NotFitted("`Image` must be fitted first. Call `fit`.")
-
-
-class _Checked(np.ndarray[Any, Any]):
-    """``(n, channels, height, width)``: the type says that `check` has already put the channels first."""
-
-
-def _as_array(X: Any, layout: Layout) -> npt.NDArray[Any]:
-    """``(n, channels, height, width)``."""
-    pixels, first = _pixels(X, layout)
-    if pixels.ndim == 3:
-        pixels = pixels[:, None]
-    elif pixels.ndim != 4:
-        raise InvalidInput(
-            f"`X` must have shape (n, height, width), (n, height, width, channels) or (n, channels, height, width); "
-            f"got {pixels.shape}. Give one image as a list of one."
-        )
-    elif not first and _channels_last(pixels.shape[1:], layout):
-        pixels = np.moveaxis(pixels, 3, 1)
-    _check_values(pixels, "`X`")
-    return pixels.view(_Checked)
-
-
-def _image(image: Any, layout: Layout) -> npt.NDArray[Any]:
-    """One image as ``(channels, height, width)``."""
-    if reading.is_path(image):
-        return _decoded(Path(image))
-    if hasattr(image, "convert") and hasattr(image, "getbands"):
-        return _from_pil(image, "An image")
-    pixels, first = _pixels(image, layout)
-    if pixels.ndim == 2:
-        pixels = pixels[None]
-    elif pixels.ndim != 3:
-        raise InvalidInput(
-            "An image must be a path, a PIL image or a numeric array of 2 or 3 axes; "
-            f"got {type(image).__name__} of shape {pixels.shape}. Convert it."
-        )
-    elif not first and _channels_last(pixels.shape, layout):
-        pixels = np.moveaxis(pixels, 2, 0)
-    _check_values(pixels, "An image")
-    return pixels
-
-
-def _pixels(X: Any, layout: Layout) -> tuple[npt.NDArray[Any], bool]:
-    """The numbers, and whether their type alone says that channels come first."""
-    is_torch = type(X).__module__.startswith("torch")
-    pixels = np.asarray(X.detach().cpu() if is_torch else X)
-    if pixels.dtype.kind not in "uifb":
-        raise InvalidInput(f"`X` must hold numbers, paths or PIL images; got an array of {pixels.dtype}. Convert it.")
-    return pixels, is_torch and layout == "auto"
-
-
-def _channels_last(shape: Sequence[int], layout: Layout) -> bool:
-    if layout != "auto":
-        return layout == "channels-last"
-    usual = (1, 3, 4)
-    if shape[-1] not in usual and shape[0] not in usual:
-        raise InvalidInput(
-            f"An image must say where its channels are when there are not 1, 3 or 4; got shape {tuple(shape)}. "
-            "Use modalities.Image(layout='channels-first') or 'channels-last'."
-        )
-    return shape[-1] in usual
-
-
-def _check_values(pixels: npt.NDArray[Any], what: str) -> None:
-    if 0 in pixels.shape[-3:]:
-        raise InvalidInput(f"{what} must have pixels; got shape {pixels.shape}. Leave it out.")
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise InvalidInput(f"{what} must be finite; got NaN or infinity. Replace them, for example with 0.")
-
-
-def _decoded(path: Path) -> npt.NDArray[Any]:
-    try:
-        from PIL import Image as Pillow
-    except ImportError as error:
-        raise MissingExtra("Reading image files needs Pillow. Install 'unalike[image]'.") from error
-    what = repr(str(path))
-    try:
-        with Pillow.open(path) as opened:
-            limit = Pillow.MAX_IMAGE_PIXELS
-            if limit is not None and opened.width * opened.height > limit:
-                raise Pillow.DecompressionBombError(f"{opened.width} x {opened.height} pixels")
-            return _from_pil(opened, what)
-    except InvalidInput:
-        raise
-    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
-        raise InvalidInput(
-            f"{what} must not be larger than Pillow trusts, {Pillow.MAX_IMAGE_PIXELS} pixels; got: {error}. Make it "
-            "smaller or, where you trust it, raise PIL.Image.MAX_IMAGE_PIXELS."
-        ) from error
-    except Exception as error:
-        raise _unreadable(what, error) from error
-
-
-def _from_pil(image: Any, what: str) -> npt.NDArray[Any]:
-    from PIL import ImageOps
-
-    try:
-        image = ImageOps.exif_transpose(image)
-        if image.mode in ("1", "LA"):
-            image = image.convert("L")
-        elif image.mode == "P" and "transparency" in image.info:
-            image = image.convert("RGBA").convert("RGB")
-        elif image.mode not in _PLAIN_MODES:
-            image = image.convert("RGB")
-        pixels = np.asarray(image)
-    except Exception as error:
-        raise _unreadable(what, error) from error
-    if image.mode.startswith("I"):
-        pixels = _as_uint16(pixels, what)
-    pixels = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
-    _check_values(pixels, what)
-    return pixels
-
-
-def _unreadable(what: str, error: Exception) -> InvalidInput:
-    """Broken files make Pillow's decoders raise nearly anything: OSError, SyntaxError, struct.error, zlib.error…"""
-    return InvalidInput(f"{what} must be a readable image; got an error: {error}. Mend or remove it.")
-
-
-def _as_uint16(pixels: npt.NDArray[Any], what: str) -> npt.NDArray[np.uint16]:
-    if pixels.min(initial=0) < 0 or pixels.max(initial=0) > 65535:
-        raise InvalidInput(
-            f"{what} must have at most 16 bits per pixel; got values from {pixels.min()} to {pixels.max()}. "
-            "Scale it, or give floating-point arrays."
-        )
-    return pixels.astype(np.uint16)
-
-
-def _scaled(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    values = np.array(pixels, dtype=np.float32, order="C")
-    if pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2:
-        values /= np.float32(255 if pixels.dtype.itemsize == 1 else 65535)
-    return values
 
 
 def _typical_size(sizes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
