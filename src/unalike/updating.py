@@ -5,7 +5,6 @@ Nothing here changes what it is given: every step makes new objects, so that an 
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from unalike.branch import FittedBranch, encoded_scores, fusion_weights
 from unalike.data import count, group_codes, shared_out, take
 from unalike.errors import CalibrationWarning, InvalidInput, InvalidParameter, UnalikeWarning
 from unalike.fitting import absorbed_scores
-from unalike.judging import Judge, embed_parts
+from unalike.growing import grown_branches
 from unalike.memory import (
     MOST_ROWS,
     Memory,
@@ -31,13 +30,13 @@ from unalike.memory import (
     names,
     new_calibration,
 )
-from unalike.parts import Parts, load_parts
+from unalike.parts import Parts
 from unalike.plain import unlearned
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import resolve_device
 from unalike.thresholds import build_threshold
 from unalike.thresholds.entities import Entity, entity_names
-from unalike.types import BoolArray, Collection, FloatArray, IntArray, Modality, Scorer, Threshold
+from unalike.types import BoolArray, Collection, FloatArray, Modality, Threshold
 
 
 class Updatable(Protocol):
@@ -255,64 +254,3 @@ def unseen(prints: Prints, memory: Memory) -> BoolArray:
     if not new.all():
         warnings.warn(f"Samples that the detector has seen are left out: {told}.", UnalikeWarning, stacklevel=4)
     return new
-
-
-def grown_branches(
-    branches: Sequence[FittedBranch],
-    memory: Memory,
-    modality: Modality,
-    X: Collection,
-    groups: IntArray | None,
-    device: torch.device,
-) -> tuple[FittedBranch, ...]:
-    """The branches with scorers that know checked `X` too; encoders stay.
-
-    A scorer with a method ``add(embeddings, reference, groups)`` takes the new rows; another is fitted again on the
-    encoded training samples of the memory and on new ones in proportion.
-
-    Raises
-    ------
-    InvalidParameter
-        When a scorer can do neither.
-    """
-    parts, owner = modality.cut(X)
-    codes = None if groups is None else groups[owner]
-    new = Parts(len(owner), load_parts(modality, parts, keep=True), owner, codes)
-    grow = _Grow(memory, new, device)
-    return tuple(
-        replace(
-            branch,
-            judge=grow.judge(branch.judge, branch.settings.name),
-            untrained=None if branch.untrained is None else grow.judge(branch.untrained, branch.settings.name),
-        )
-        for branch in branches
-    )
-
-
-class _Grow:
-    """Adds the same new parts to one judge after the other."""
-
-    def __init__(self, memory: Memory, new: Parts, device: torch.device) -> None:
-        self.memory = memory
-        self.new = new
-        self.device = device
-
-    def judge(self, judge: Judge, branch: str) -> Judge:
-        embeddings = embed_parts(judge, self.new.load, self.new.n, self.device)
-        held = None if self.memory.reference is None else self._of(judge, self.memory.reference)
-        if hasattr(judge.scorer, "add"):
-            added: Scorer = copy.deepcopy(judge.scorer).add(embeddings, held, self.new.group)
-            return replace(judge, scorer=added)
-        if self.memory.rows is None:
-            raise InvalidParameter(
-                f"The scorer {type(judge.scorer).__name__} of branch {branch!r} must be fitted again to take new "
-                "samples, and the model keeps no training samples of this kind of data. Fit the detector again, or "
-                "switch the branch off."
-            )
-        old, at = shared_out(len(self.memory.rows), self.memory.seen, len(embeddings), MOST_ROWS)
-        joined = np.concatenate([self._of(judge, self.memory.rows)[old], embeddings[at]])
-        return replace(judge, scorer=unlearned(judge.scorer).fit(joined, held, None))
-
-    def _of(self, judge: Judge, rows: Any) -> FloatArray:
-        tensors = torch.from_numpy(rows)
-        return embed_parts(judge, lambda at: tensors[torch.from_numpy(at)], len(tensors), self.device)
