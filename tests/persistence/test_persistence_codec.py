@@ -19,7 +19,8 @@ from unalike import Branch, Training, encoders, modalities, objectives, scorers,
 from unalike.data import Split
 from unalike.errors import CannotLoad, InvalidParameter
 from unalike.persistence import Unavailable
-from unalike.persistence.codec import Packer, Unpacker, types, unavailable
+from unalike.persistence.absent import unavailable
+from unalike.persistence.codec import Packer, Unpacker, types
 from unalike.persistence.steady import steady_skops
 
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from unalike import lookup
 
 if TYPE_CHECKING:
+    from unalike.persistence.absent import Unavailable
     from unalike.persistence.archive import inspect
-    from unalike.persistence.codec import Unavailable
     from unalike.persistence.loading import load
     from unalike.persistence.saving import save
 
@@ -28,7 +28,7 @@ _NAMES = {
     "inspect": "unalike.persistence.archive:inspect",
     "load": "unalike.persistence.loading:load",
     "save": "unalike.persistence.saving:save",
-    "unavailable": "unalike.persistence.codec:Unavailable",
+    "unavailable": "unalike.persistence.absent:Unavailable",
 }
 
 __all__ = ["Unavailable", "inspect", "load", "save"]

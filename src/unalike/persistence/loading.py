@@ -18,7 +18,8 @@ from unalike.detector import Detector
 from unalike.errors import CannotLoad, InvalidParameter, MissingExtra
 from unalike.judging import Judge, blank_encoder
 from unalike.persistence import archive, parity
-from unalike.persistence.codec import Unpacker, unavailable
+from unalike.persistence.absent import unavailable
+from unalike.persistence.codec import Unpacker
 from unalike.scorers.adapter import Outlier
 from unalike.types import Branch, Schema
 

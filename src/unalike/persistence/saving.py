@@ -22,7 +22,8 @@ from unalike.embeddings import floating_type
 from unalike.errors import InvalidParameter, NotFitted, UnalikeError
 from unalike.judging import Judge
 from unalike.persistence import archive, containers, parity
-from unalike.persistence.codec import Packer, Unavailable, user_name
+from unalike.persistence.absent import Unavailable
+from unalike.persistence.codec import Packer, user_name
 from unalike.types import Collection, Stateful
 
 _LIBRARIES = ("torch", "numpy", "scikit-learn", "safetensors", "skops")
