@@ -348,3 +348,18 @@ def test_absorbed_rows_calibrate_honestly() -> None:
         calibration = scorer.absorb(rows[30:49])
         alarms += bool(scorer.score(rows[49:])[0] > calibration.max())
     assert 0.035 < alarms / 3000 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 3000)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_rounding_of_a_copy_is_no_distance(metric: Any, offset: float) -> None:
+    """What a network makes of a row differs in its last bits with the size of the batch."""
+    g = RNG(7)
+    bank = g.normal(size=(60, 20)) + offset
+    last_bits = bank * (1.0 + 4 * np.finfo(np.float64).eps * g.uniform(-1, 1, size=bank.shape))
+    farther = bank * (1.0 + 1e-7 * g.uniform(-1, 1, size=bank.shape))
+    scorer = KNN(metric=metric).fit(bank)
+    assert not np.array_equal(last_bits, bank)
+    np.testing.assert_array_equal(scorer.score(last_bits), 0.0)
+    np.testing.assert_array_equal(KNN(metric=metric).fit(bank[:5]).absorb(np.repeat(last_bits[9:10], 3, axis=0)), 0.0)
+    assert (scorer.score(farther) > 0.0).all()

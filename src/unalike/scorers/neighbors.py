@@ -22,6 +22,7 @@ from unalike.types import FloatArray, IntArray
 _LARGEST_REFERENCE = 5000
 _LEAST_K = 5
 _ROBUST_K = 5
+_ROUNDING = 64 * np.finfo(np.float64).eps
 
 
 @dataclass(kw_only=True)
@@ -67,7 +68,9 @@ class KNN:
     Notes
     -----
     Exact: rows are compared by direct differences in float64 (see `unalike.scorers.search`). Distances to
-    rows that are in the bank are exactly 0, and one row scores as it does in a batch.
+    rows that are in the bank are exactly 0, and one row scores as it does in a batch. In float64 so are distances
+    that are rounding: at most ``64 eps sqrt(d)`` times the largest number of the row. A network gives copies of a row
+    in batches of other sizes other last bits, and where all normal rows are copies, any distance above 0 is an alarm.
     """
 
     k: int | float = 1
@@ -144,7 +147,7 @@ class KNN:
         require_fitted(self, "bank_")
         require_count("k", k)
         queries = checked(embeddings, width=self.bank_.shape[1], empty=True)
-        return self._search.nearest(queries, min(k, len(self.bank_)))
+        return self._nearest(queries, min(k, len(self.bank_)))
 
     def add(self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None) -> Self:
         """Append ``(n, d)`` normal rows to the bank: as a new `fit` to the earlier rows and these.
@@ -248,6 +251,17 @@ class KNN:
         self.bank_: FloatArray = bank
         self._search = Search(bank, metric=self.metric, chunk_mb=self.chunk_mb)
 
+    def _nearest(self, rows: FloatArray, k: int, skip: Skip | None = None) -> tuple[FloatArray, IntArray]:
+        """As `Search.nearest`, with 0 for what is rounding."""
+        distances, positions = self._search.nearest(rows, k, skip)
+        if rows.dtype == np.float64:
+            share = _ROUNDING * math.sqrt(rows.shape[1])
+            if self.metric == "cosine":
+                distances[distances <= share**2 / 2.0] = 0.0
+            else:
+                distances[distances <= share * np.abs(rows).max(axis=1, keepdims=True)] = 0.0
+        return distances, positions
+
     def _neighbours(self) -> int:
         return max(round(self.k * len(self.bank_)), _LEAST_K) if is_share(self.k) else int(self.k)
 
@@ -256,7 +270,7 @@ class KNN:
         m = len(self.bank_)
         if m == 1:
             return np.zeros(len(rows))
-        return self._reduced(self._search.nearest(rows, min(self._neighbours(), m - 1), own)[0])
+        return self._reduced(self._nearest(rows, min(self._neighbours(), m - 1), own)[0])
 
     def _reduced(self, distances: FloatArray) -> FloatArray:
         """``(n, k)`` to ``(n,)``; NaN marks neighbours that there are too few of."""
