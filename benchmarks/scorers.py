@@ -22,7 +22,7 @@ from benchmarks import datasets, digits, harness
 from benchmarks.results import Results, Values
 from benchmarks.summary import Row, as_markdown, as_text, means, read
 from benchmarks.tables import clean
-from unalike.types import FloatArray, IntArray
+from unalike.types import Branch, FloatArray, IntArray
 
 KINDS = ("raw", "untrained", "trained")
 PROTOCOL = "clean"
@@ -31,7 +31,7 @@ MOST_TRAINING_ROWS = 5_000
 MOST_TEST_ROWS = 20_000
 """At most so many test rows are scored, drawn by seed, with the share of anomalies kept."""
 
-_RAW_BRANCHES = {"image": "pixels", "table": "nearest"}
+_RAW_ENCODERS = {"image": "raw", "table": "raw-table"}
 _PRELOAD = (
     "unalike.detector",
     "unalike.modalities.image",
@@ -147,8 +147,8 @@ def embeddings(
 
     schema = named("modality", MODALITIES, modality)()
     by_name = {branch.name: branch for branch in schema.fit(schema.check(training)).branches()}
-    raw, contrast = by_name[_RAW_BRANCHES[modality]], by_name["contrast"]
-    branches = tuple(replace(branch, scorer="centroid") for branch in (raw, contrast))
+    raw = Branch(name="raw", encoder=_RAW_ENCODERS[modality], scorer="centroid")
+    branches = (raw, replace(by_name["contrast"], scorer="centroid", skip=None))
     detector = Detector(
         modality, branches=branches, training=settings, calibration_fraction=0.0, random_state=seed
     ).fit(training)

@@ -245,7 +245,7 @@ def warn_if_constant(branches: Sequence[FittedBranch]) -> None:
         if len(reference) >= 8 and np.ptp(reference) == 0.0:
             warnings.warn(
                 f"Branch {branch.settings.name!r} gives every normal sample the same score, {reference[0]:.3g}: it "
-                "cannot tell anything apart. Check that the training samples differ.",
+                "tells only those apart that are unlike all of them. Check that the training samples differ.",
                 TrainingWarning,
                 stacklevel=4,
             )
