@@ -133,10 +133,10 @@ def test_embeddings_on_disk_are_those_of_the_model(place, tmp_path, model, data,
 
 def test_a_branch_can_be_named(place, tmp_path, capsys):
     options = ["-m", place / "npz.unalike", "-o", tmp_path / "e.npy", "--key", "X", "-q"]
-    assert run("embed", place / "test.npz", *options, "--branch", "nearest") == 0
+    assert run("embed", place / "test.npz", *options, "--branch", "nearest-log") == 0
     assert capsys.readouterr().out == ""
     detector = load(place / "npz.unalike")
     data = np.load(place / "test.npz")["X"]
-    np.testing.assert_array_equal(np.load(tmp_path / "e.npy"), detector.embed(data, branch="nearest"))
+    np.testing.assert_array_equal(np.load(tmp_path / "e.npy"), detector.embed(data, branch="nearest-log"))
     assert run("embed", place / "test.npz", *options, "--branch", "nobody") == 2
     assert "`branch` must be one of" in capsys.readouterr().err

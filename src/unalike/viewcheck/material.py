@@ -181,8 +181,10 @@ class _NoEncoder(nn.Module):
 
 
 def _floor(modality: Modality) -> Any:
-    """The encoder of raw input among the modality's default branches."""
-    frozen = [branch.encoder for branch in modality.branches() if branch.objective is None]
+    """The encoder of raw input among the modality's default branches, first of all one beside a trained network."""
+    branches = modality.branches()
+    skips = [branch.skip for branch in branches if branch.skip is not None]
+    frozen = [*skips, *(branch.encoder for branch in branches if branch.objective is None)]
     raw = [encoder for encoder in frozen if isinstance(encoder, (Raw, RawTable))]
     return next(iter([*raw, *frozen]), Raw())
 
