@@ -197,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.robust", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with tables/*.npz and images/fashion_mnist")
     parser.add_argument("--sets", type=harness.listed, default=[], help="names, tune, confirm or images; default: all")
-    parser.add_argument("--methods", type=harness.listed, default=list(METHODS), help=", ".join(METHODS))
+    parser.add_argument("--methods", type=harness.listed, default=list(METHODS), help=", ".join(METHODS).replace("%", "%%"))
     parser.add_argument("--seeds", type=harness.seeds, default=[0], help="list (0,1,2) or count (3)")
     harness.add_run_options(parser)
     options = parser.parse_args(arguments)
