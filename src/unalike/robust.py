@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from unalike.branch import FittedBranch
+from unalike.branch import FittedBranch, untaught_encoders
 from unalike.embeddings import embed
 from unalike.encoders.build import build_encoder
 from unalike.errors import InvalidParameter
@@ -86,9 +86,7 @@ def floor_scores(
     device : torch.device
         Where to embed.
     """
-    skips = [branch.skip for branch in branches if branch.skip is not None]
-    frozen = [branch.encoder for branch in branches if branch.objective is None]
-    chosen = [*skips, *frozen, branches[0].encoder][0]
+    chosen = [*untaught_encoders(branches), branches[0].encoder][0]
     encoder = build_encoder(chosen, modality.schema, derive(seed, "floor"), sample=parts.sample())
     return leave_one_out(embed(encoder, parts.load, parts.n, device=device), parts.group)
 

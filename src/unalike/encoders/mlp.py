@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unalike.encoders.checks import fixed_size, one_of, positive, table_levels, whole, wholes
-from unalike.encoders.numbers import KINDS, Numbers, numbers_of
+from unalike.encoders.numbers import KINDS, Numbers, numbers_of, prepare_numbers
 from unalike.types import Schema
 
 Activation = Literal["silu", "relu"]
@@ -207,9 +207,7 @@ class TableCells(nn.Module):
 
     def prepare(self, sample: Tensor) -> None:
         """As `TablePerceptron.prepare`."""
-        if self.numbers is not None:
-            missing = sample[:, self.numeric, 1] > 0.5
-            self.numbers.prepare(sample.detach()[:, self.numeric, 0].masked_fill(missing, 0.0), missing)
+        prepare_numbers(self.numbers, sample, self.numeric)
 
     def forward(self, data: Tensor) -> Tensor:
         """Numbers ``(n, width)``; those of a missing cell are 0."""

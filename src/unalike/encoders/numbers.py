@@ -29,6 +29,16 @@ def numbers_of(kind: Numbers, columns: int, scale: float) -> PlainNumbers | Peri
     return PiecewiseNumbers(columns) if kind == "piecewise-linear" else PlainNumbers()
 
 
+def prepare_numbers(
+    numbers: PlainNumbers | PeriodicNumbers | PiecewiseNumbers | None, sample: Tensor, numeric: Tensor
+) -> None:
+    """Prepare what `numbers_of` made, if anything, from the `numeric` columns of rows ``(m, columns, 2)``."""
+    if numbers is not None:
+        cells = sample.detach()[:, numeric]
+        missing = cells[..., 1] > 0.5
+        numbers.prepare(cells[..., 0].masked_fill(missing, 0.0), missing)
+
+
 class PlainNumbers(nn.Module):
     """``(n, columns) -> (n, columns, 1)``, as they are."""
 

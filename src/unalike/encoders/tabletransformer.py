@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from unalike.encoders.checks import one_of, positive, table_levels, whole
 from unalike.encoders.mlp import known_codes
-from unalike.encoders.numbers import KINDS, Numbers, numbers_of
+from unalike.encoders.numbers import KINDS, Numbers, numbers_of, prepare_numbers
 from unalike.errors import InvalidParameter
 from unalike.types import Schema
 
@@ -141,9 +141,7 @@ class CellTokens(nn.Module):
 
     def prepare(self, sample: Tensor) -> None:
         """As `CellTransformer.prepare`."""
-        if self.numbers is not None:
-            missing = sample[:, self.numeric, 1] > 0.5
-            self.numbers.prepare(sample.detach()[:, self.numeric, 0].masked_fill(missing, 0.0), missing)
+        prepare_numbers(self.numbers, sample, self.numeric)
 
     def forward(self, data: Tensor) -> Tensor:
         """The tokens."""

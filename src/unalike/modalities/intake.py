@@ -45,11 +45,6 @@ def _file(path: Any) -> Any:
     return reading.read_table(path) if rows is None else rows
 
 
-def is_frame(X: Any) -> bool:
-    """Whether it has named columns, in memory."""
-    return not isinstance(X, (np.ndarray, scanning.ArrowRows))
-
-
 def _has_names(X: Any) -> bool:
     return any(hasattr(type(X), name) for name in ("collect_schema", "columns", "column_names"))
 

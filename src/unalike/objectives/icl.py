@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unalike.errors import InvalidInput, InvalidParameter, NotFitted
+from unalike.errors import InvalidParameter, NotFitted
+from unalike.objectives.cells import check_cells
 from unalike.objectives.head import embedding_width
 from unalike.objectives.losses import check_temperature
 from unalike.objectives.pairs import make_plain
@@ -150,7 +151,7 @@ class ICLObjective(nn.Module):
         InvalidParameter
             `window` leaves nothing of the row.
         """
-        _check_sample(sample, self.levels)
+        check_cells(sample, self.levels, several=True)
         columns, settings = sample.shape[1], self.settings
         window = _window(columns, settings.window)
         device, dtype = self.head.weight.device, self.head.weight.dtype
@@ -306,15 +307,3 @@ def _perceptron(inputs: int, settings: ICL) -> nn.Sequential:
     for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), nn.LeakyReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-1], settings.width))
-
-
-def _check_sample(sample: Tensor, levels: tuple[int, ...]) -> None:
-    if sample.ndim != 3 or sample.shape[2] != 2 or len(sample) == 0 or sample.shape[1] < 2:
-        raise InvalidInput(
-            f"`sample` must be a table tensor (m, columns, 2) of two columns or more, value or code and is-missing; "
-            f"got shape {tuple(sample.shape)}. This objective is for tables; others take SimCLR."
-        )
-    if levels and len(levels) != sample.shape[1]:
-        raise InvalidInput(
-            f"`levels` must have one entry per column, {sample.shape[1]}; got {len(levels)}. Give `schema.levels`."
-        )

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unalike.errors import InvalidInput, InvalidParameter, NotFitted
+from unalike.errors import InvalidParameter, NotFitted
+from unalike.objectives.cells import check_cells
 from unalike.objectives.head import embedding_width
 from unalike.objectives.pairs import make_plain
 from unalike.seeding import RowGenerator, derive
@@ -133,7 +134,7 @@ class SyntheticContrastObjective(nn.Module):
         InvalidInput
             `sample` is not such a tensor, or has another number of columns than `levels`.
         """
-        _check_sample(sample, self.settings.levels)
+        check_cells(sample, self.settings.levels)
         table = sample.detach().to("cpu", torch.float64)
         numeric = torch.tensor([level == 0 for level in self.settings.levels or (0,) * table.shape[1]])
         present = table[..., 1] == 0  # (m, columns)
@@ -280,15 +281,3 @@ def _check_range(name: str, ends: tuple[float, float], largest: float) -> None:
     if len(ends) != 2 or not (0.0 < ends[0] <= ends[1] <= largest and ends[1] < math.inf):
         above = "" if largest == math.inf else f" and at most {largest:g}"
         raise InvalidParameter(f"`{name}` must be two numbers in rising order, above 0{above}; got {ends}.")
-
-
-def _check_sample(sample: Tensor, levels: tuple[int, ...]) -> None:
-    if sample.ndim != 3 or sample.shape[2] != 2 or 0 in sample.shape:
-        raise InvalidInput(
-            f"`sample` must be a table tensor (m, columns, 2), value or code and is-missing; "
-            f"got shape {tuple(sample.shape)}. This objective is for tables; others take SimCLR."
-        )
-    if levels and len(levels) != sample.shape[1]:
-        raise InvalidInput(
-            f"`levels` must have one entry per column, {sample.shape[1]}; got {len(levels)}. Give `schema.levels`."
-        )

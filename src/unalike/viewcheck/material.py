@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unalike import views
+from unalike.branch import untaught_encoders
 from unalike.data import count, group_codes, split, take
 from unalike.embeddings import embed_batch
 from unalike.encoders.build import build_encoder
@@ -182,9 +183,7 @@ class _NoEncoder(nn.Module):
 
 def _floor(modality: Modality) -> Any:
     """The encoder of raw input among the modality's default branches, first of all one beside a trained network."""
-    branches = modality.branches()
-    skips = [branch.skip for branch in branches if branch.skip is not None]
-    frozen = [*skips, *(branch.encoder for branch in branches if branch.objective is None)]
+    frozen = untaught_encoders(modality.branches())
     raw = [encoder for encoder in frozen if isinstance(encoder, (Raw, RawTable))]
     return next(iter([*raw, *frozen]), Raw())
 
