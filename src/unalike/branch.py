@@ -205,12 +205,6 @@ def named_branch(branches: Sequence[FittedBranch], name: str | None) -> FittedBr
     return by_name[name]
 
 
-def untaught_encoders(branches: Sequence[Branch]) -> list[Any]:
-    """The encoders of branches that do not train: first those beside a trained one, then those of frozen branches."""
-    skips = [branch.skip for branch in branches if branch.skip is not None]
-    return [*skips, *(branch.encoder for branch in branches if branch.objective is None)]
-
-
 def encoded_scores(branches: Sequence[FittedBranch], fusion: Fusion, data: Tensor, device: torch.device) -> FloatArray:
     """``(n,)`` fused scores of ``(n, *shape)`` encoded parts."""
     judges = {branch.settings.name: branch.judge for branch in branches}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -117,6 +117,12 @@ def blank_encoder(branch: Branch, schema: Schema) -> nn.Module:
         return encoder if branch.skip is None else _skipping(encoder, branch, schema, None)
     shape = (2, *(max(length, 1) for length in schema.shape))
     return what_embeds(branch, build_objective(branch.objective, encoder, 0), torch.zeros(shape))
+
+
+def untaught_encoders(branches: Sequence[Branch]) -> list[Any]:
+    """The encoders of branches that do not train: first those beside a trained one, then those of frozen branches."""
+    skips = [branch.skip for branch in branches if branch.skip is not None]
+    return [*skips, *(branch.encoder for branch in branches if branch.objective is None)]
 
 
 def _skipping(encoder: nn.Module, branch: Branch, schema: Schema, sample: Tensor | None) -> SkipConnection:

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from unalike.branch import FittedBranch, untaught_encoders
+from unalike.branch import FittedBranch
 from unalike.embeddings import embed
 from unalike.encoders.build import build_encoder
 from unalike.errors import InvalidParameter
+from unalike.judging import untaught_encoders
 from unalike.parts import Parts
 from unalike.plain import is_number
 from unalike.scorers.build import build_scorer

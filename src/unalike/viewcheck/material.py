@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from unalike import views
-from unalike.branch import untaught_encoders
 from unalike.data import count, group_codes, split, take
 from unalike.embeddings import embed_batch
 from unalike.encoders.build import build_encoder
 from unalike.encoders.raw import Raw, RawTable
 from unalike.errors import InvalidInput, InvalidParameter
+from unalike.judging import untaught_encoders
 from unalike.modalities.build import build_modality
 from unalike.objectives.build import build_objective
 from unalike.seeding import RowGenerator, derive, numpy_generator
