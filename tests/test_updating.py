@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from one_class import OneClass
-from unalike import Branch, Detector, load, save, scorers, thresholds
+from unalike import Branch, Detector, load, modalities, save, scorers, thresholds
 from unalike.data import shared_out
 from unalike.encoders import RawTable
 from unalike.errors import CalibrationWarning, InvalidInput, InvalidParameter, NotFitted, UnalikeWarning
@@ -245,3 +245,20 @@ def test_samples_are_shared_out_in_proportion(kept: int, seen: int, new: int, mo
     old, added = shared_out(kept, seen, new, most)
     assert len(old) + len(added) <= most
     assert len(added) / new == pytest.approx(len(old) / seen, abs=0.02)
+
+
+def test_fit_encodes_each_training_image_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.random.default_rng(0).random((60, 8, 8))
+    encoded = []
+    tensors = modalities.Image.tensors
+
+    def counted(self: modalities.Image, parts: Any) -> Any:
+        encoded.append(len(parts))
+        return tensors(self, parts)
+
+    monkeypatch.setattr(modalities.Image, "tensors", counted)
+    fitted = Detector("image", encoder="raw", objective="frozen", calibration_fraction=0.0).fit(images)
+    assert sum(encoded) <= 60 + 3  # one more here and there tells the shape
+    monkeypatch.undo()
+    with pytest.warns(CalibrationWarning, match="60 of 60"):
+        fitted.calibrate(images, threshold=thresholds.Conformal(false_alarm_rate=0.1))

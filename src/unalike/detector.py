@@ -15,7 +15,7 @@ from unalike.branch import choose_branches, fusion_weights, warn_if_constant
 from unalike.data import Split, count, take
 from unalike.detecting import Detecting
 from unalike.fitting import Samples, absorbed_scores, fit_branches, labelled_anomalies, without_suspects
-from unalike.memory import memory_of_fit
+from unalike.memory import memory_of_fit, part_fingerprints
 from unalike.modalities.build import build_modality
 from unalike.robust import check_share, robust_branches, unexplained_by_any, untaught
 from unalike.scorers.fusion import Fusion
@@ -204,11 +204,16 @@ class Detector(Detecting):
             check_enough(threshold, len(drawn.calibration))
         self.modality_ = modality.fit(take(X, drawn.train))
         parts, branches = self._without_suspects(samples, drawn, anomalies is not None, seed)
+        train = samples.parts(self.modality_, parts.train)
+        reference = samples.parts(self.modality_, parts.reference) if len(parts.reference) else None
+        prints = [part_fingerprints(train.load, train.owner, len(parts.train))]
+        if reference is not None:
+            prints.append(part_fingerprints(reference.load, reference.owner, len(parts.reference)))
         self.branches_ = fit_branches(
             branches,
             self.modality_,
-            samples.parts(self.modality_, parts.train),
-            samples.parts(self.modality_, parts.reference) if len(parts.reference) else None,
+            train,
+            reference,
             labelled_anomalies(anomalies, self.modality_, branches),
             training=self.training,
             seed=seed,
@@ -224,7 +229,9 @@ class Detector(Detecting):
         warn_if_constant(self.branches_)
         self.split_ = self._calibrate_on_held_out(samples, parts, names, threshold)
         self.set_aside_ = np.setdiff1d(drawn.positions(), self.split_.positions())
-        self.memory_ = memory_of_fit(self.modality_, X, self.split_, samples.groups, absorbing(self.branches_))
+        self.memory_ = memory_of_fit(
+            self.modality_, X, self.split_, samples.groups, np.concatenate(prints), absorbing(self.branches_)
+        )
 
     def _without_suspects(
         self, samples: Samples, parts: Split, labelled: bool, seed: int

@@ -6,14 +6,19 @@ calibration. Encoded rows are what explanations compare with and what scorers ar
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from unalike.data import Split, evenly, shared_out, take
 from unalike.types import BoolArray, Collection, IntArray, Modality
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST_ROWS = 5_000
 MOST_CALIBRATION_ROWS = 2_000
@@ -112,10 +117,27 @@ def fingerprints(modality: Modality, X: Collection, positions: IntArray) -> Prin
 
 def _prints(modality: Modality, X: Collection, n: int) -> Prints:
     parts, owner = modality.cut(X)
-    tensors = modality.tensors(parts).numpy() + np.float32(0.0)  # no negative zeros: they equal positive ones
+    return part_fingerprints(lambda at: modality.tensors(take(parts, at)), owner, n)
+
+
+def part_fingerprints(load: Callable[[IntArray], Tensor], owner: IntArray, n: int) -> Prints:
+    """``(n,)`` `fingerprints` of the samples whose parts `load` gives, where they have been read already.
+
+    Parameters
+    ----------
+    load : callable
+        Positions to the ``(m, ...)`` tensor of these parts.
+    owner : ndarray
+        The number of the sample that each part belongs to.
+    n : int
+        Number of samples.
+    """
     digests = [blake2b(digest_size=8) for _ in range(n)]
-    for sample, part in zip(owner.tolist(), np.ascontiguousarray(tensors), strict=True):
-        digests[sample].update(part.tobytes())
+    for start in range(0, len(owner), _CHUNK):
+        at = np.arange(start, min(start + _CHUNK, len(owner)))
+        tensors = load(at).numpy() + np.float32(0.0)  # no negative zeros: they equal positive ones
+        for sample, part in zip(owner[at].tolist(), np.ascontiguousarray(tensors), strict=True):
+            digests[sample].update(part.tobytes())
     return np.array([int.from_bytes(digest.digest(), "little") for digest in digests], dtype=np.uint64)
 
 
@@ -136,18 +158,20 @@ def again(prints: Prints, known: Prints) -> BoolArray:
     return found if found.sum() > most else np.zeros_like(found)
 
 
-def memory_of_fit(modality: Modality, X: Collection, split: Split, groups: IntArray | None, absorbed: bool) -> Memory:
+def memory_of_fit(
+    modality: Modality, X: Collection, split: Split, groups: IntArray | None, trained: Prints, absorbed: bool
+) -> Memory:
     """What is kept of checked `X` after a fit with this split and ``(n,)`` groups.
 
-    `absorbed` tells whether the calibration samples are in the scorers too.
+    `trained` are the fingerprints of the training and reference samples; `absorbed` tells whether the calibration
+    samples are in the scorers too.
     """
     train, reference = split.train, split.reference
-    prints = fingerprints(modality, X, np.concatenate([train, reference]))
     kept = kept_positions(modality, X, train, MOST_ROWS) if keeps_rows(modality) else None
     held = kept_positions(modality, X, reference, MOST_ROWS) if keeps_rows(modality) else train[:0]
     calibrated = fingerprints(modality, X, split.calibration)
     memory = Memory(
-        trained=prints,
+        trained=trained,
         calibrated=calibrated,
         absorbed=calibrated if absorbed else calibrated[:0],
         seen=len(train),
