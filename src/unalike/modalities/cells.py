@@ -5,10 +5,8 @@ Every column goes through Arrow, which has one type for what pandas, polars and 
 
 from __future__ import annotations
 
-import numbers
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any, Literal
 
 import narwhals as nw
@@ -17,6 +15,7 @@ import numpy.typing as npt
 
 from unalike.errors import InvalidInput
 from unalike.modalities import dates
+from unalike.tabular import arrow_column
 from unalike.types import FloatArray
 
 Kind = Literal["number", "category", "ordinal", "date", "time", "duration"]
@@ -29,7 +28,6 @@ TOLD = {
     "time": "times of day",
     "duration": "durations",
 }
-_MIXED = (str, bool, numbers.Number, np.bool_)
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,7 @@ class Cells:
         import pyarrow as pa
 
         self.name, self.dtype = column.name, column.dtype
-        arrow = _arrow(column)
+        arrow = arrow_column(column)
         # polars says of every Enum that it is ordered.
         self._ordered = pa.types.is_dictionary(arrow.type) and arrow.type.ordered
         self._ordered = self._ordered and column.implementation is not nw.Implementation.POLARS
@@ -285,25 +283,3 @@ class Cells:
         target = pa.time64("us") if pa.types.is_time(cells.type) else pa.timestamp("us")
         whole = cells.cast(target, safe=False).cast(pa.int64()).fill_null(0)
         return whole.to_numpy(zero_copy_only=False), missing
-
-
-def _arrow(column: Any) -> Any:
-    """The column as Arrow's; one of Python objects that Arrow cannot type, by what the objects are."""
-    import pyarrow as pa
-
-    try:
-        if column.dtype == nw.Object and column.implementation is not nw.Implementation.PANDAS:
-            raise TypeError("objects")
-        return column.to_arrow()
-    except Exception as error:
-        values = [None if gone else v for v, gone in zip(column.to_list(), column.is_null().to_list(), strict=True)]
-        held = [value for value in values if value is not None]
-        if all(isinstance(value, (bool, numbers.Number, np.bool_, Decimal)) for value in held):
-            return pa.array([None if value is None else float(value) for value in values], pa.float64())
-        if all(isinstance(value, _MIXED) for value in held):
-            return pa.array([None if value is None else str(value) for value in values], pa.string())
-        kinds = sorted({type(value).__name__ for value in held})
-        raise InvalidInput(
-            f"Column {column.name!r} must hold values of one type, or numbers and texts; got {column.dtype} with "
-            f"{kinds}. Convert it, or leave it out with ignore=."
-        ) from error

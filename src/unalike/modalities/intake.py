@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import numpy.typing as npt
 
-from unalike import reading, scanning
+from unalike import reading, scanning, tabular
 from unalike.errors import InvalidInput
 from unalike.types import Collection
 
@@ -35,7 +33,7 @@ def collected(X: Any) -> Collection:
         return scanning.of_dataset(X)
     if hasattr(X, "read_all"):  # a stream, which can be read only once
         X = X.read_all()
-    return _frame(X) if _has_names(X) else _rows(X)
+    return tabular.collected(X) if tabular.has_names(X) else _rows(X)
 
 
 def _file(path: Any) -> Any:
@@ -45,77 +43,17 @@ def _file(path: Any) -> Any:
     return reading.read_table(path) if rows is None else rows
 
 
-def _has_names(X: Any) -> bool:
-    return any(hasattr(type(X), name) for name in ("collect_schema", "columns", "column_names"))
-
-
-def _frame(X: Any) -> Any:
-    import pyarrow as pa
-
-    if isinstance(X, pa.RecordBatch):
-        X = pa.Table.from_batches([X])
-    _check_different(X)
-    try:
-        frame = nw.from_native(X)
-        return frame.collect().to_native() if isinstance(frame, nw.LazyFrame) else X
-    except Exception as error:
-        raise InvalidInput(
-            "`X` must be an array or a DataFrame (pandas, polars, Arrow table…); "
-            f"got {type(X).__name__}: {str(error).partition(chr(10))[0]}. Convert it."
-        ) from error
-
-
-def _check_different(X: Any) -> None:
-    names = getattr(X, "column_names", None)
-    if names is None and not hasattr(type(X), "collect_schema"):
-        names = X.columns
-    names = [] if names is None else list(names)
-    doubled = [name for number, name in enumerate(names) if name in names[:number]]
-    if doubled:
-        raise InvalidInput(f"The columns of `X` must have different names; got {doubled} more than once. Rename them.")
-
-
 def _rows(X: Any) -> Collection:
     """Dicts, sequences, arrays and tensors."""
     if hasattr(X, "toarray"):
         raise InvalidInput("`X` must be dense; got a sparse matrix. Convert it by X.toarray().")
     if isinstance(X, Mapping):
-        return _table({name: list(cells) for name, cells in X.items()})
+        return tabular.of_columns({name: list(cells) for name, cells in X.items()})
     if isinstance(X, (list, tuple)) and X and all(isinstance(row, Mapping) for row in X):
-        names = dict.fromkeys(name for row in X for name in row)
-        return _table({name: [row.get(name) for row in X] for name in names})
+        return tabular.of_rows(X)
     if getattr(getattr(X, "dtype", None), "names", None):
-        return _table({name: X[name] for name in X.dtype.names})
+        return tabular.of_columns({name: X[name] for name in X.dtype.names})
     return _array(X)
-
-
-def _table(columns: Mapping[Any, Any]) -> Any:
-    """Columns of Python values as an Arrow table; values of mixed types become texts."""
-    import pyarrow as pa
-
-    if not all(isinstance(name, str) for name in columns):
-        raise InvalidInput(f"The columns of `X` must have texts as names; got {list(columns)}. Rename them.")
-    lengths = {len(cells) for cells in columns.values()}
-    if len(lengths) > 1:
-        raise InvalidInput(f"The columns of `X` must be of one length; got {sorted(lengths)}. Give one cell per row.")
-    return pa.table({name: _column(name, cells) for name, cells in columns.items()})
-
-
-def _column(name: str, cells: Any) -> Any:
-    import pyarrow as pa
-
-    try:
-        return pa.array(cells, from_pandas=True)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        held = [cell for cell in cells if cell is not None and cell == cell]
-        if all(isinstance(cell, (str, bool, int, float, np.generic)) for cell in held):
-            texts = any(isinstance(cell, str) for cell in held)
-            made = [None if cell is None else str(cell) if texts else float(cell) for cell in cells]
-            return pa.array(made, pa.string() if texts else pa.float64())
-        kinds = sorted({type(cell).__name__ for cell in held})
-        raise InvalidInput(
-            f"Column {name!r} must hold values of one type, or numbers and texts; got {kinds}. Convert it."
-        ) from error
 
 
 def _array(X: Any) -> npt.NDArray[Any]:
@@ -156,17 +94,3 @@ def _check_axes(X: Any) -> None:
         )
     if getattr(getattr(X, "dtype", None), "kind", None) in ("M", "m"):
         raise InvalidInput("`X` must hold numbers; got an array of dates. Give them as columns of a DataFrame.")
-
-
-def check_named(wanted: Sequence[Any], found: Sequence[Any]) -> None:
-    """Refuse names of settings that no column has, and say which could be meant."""
-    unknown = [name for name in wanted if name not in found]
-    if not unknown:
-        return
-    texts = [str(name) for name in found]
-    guesses = [guess for name in unknown for guess in get_close_matches(str(name), texts, n=1)]
-    advice = f"Did you mean {guesses}?" if guesses else "Correct the names."
-    raise InvalidInput(
-        f"`X` must have the columns that `ignore`, `id`, `ordinal` and `elapsed` name; got none called {unknown} among "
-        f"{list(found)}. {advice}"
-    )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from unalike import tabular
 from unalike.data import count
 from unalike.errors import InvalidInput, InvalidParameter, NotFitted
 from unalike.modalities import columns, intake, refusing, tuned
@@ -286,7 +287,8 @@ class Table:
     def _check_names(self, found: Sequence[Any], learned: Sequence[Column] | None) -> None:
         # Later data need not have what is left out.
         named = [] if learned is not None else [*self.ignore, *self.ordinal, *self.elapsed]
-        intake.check_named([*named, *([] if self.id is None else [self.id])], found)
+        named += [] if self.id is None else [self.id]
+        tabular.check_named(named, found, "`ignore`, `id`, `ordinal` and `elapsed`")
         used = [name for name in found if name not in (*self.ignore, self.id)]
         refusing.check_columns(used, learned, getattr(self, "named_", False))
 
