@@ -21,6 +21,9 @@ Every message says what must hold, what was found and what to do:
 
 from __future__ import annotations
 
+import sys
+import warnings
+
 
 class UnalikeError(Exception):
     """Any error that unalike raises on purpose."""
@@ -68,3 +71,16 @@ class InputWarning(UnalikeWarning):
 
 class CalibrationWarning(UnalikeWarning):
     """There are too few calibration samples for the usual alarm rate."""
+
+
+def tell(message: str, category: type[UnalikeWarning] = CalibrationWarning) -> None:
+    """A warning that points at the line of the user's that led to it."""
+    warnings.warn(message, category, stacklevel=_outside())
+
+
+def _outside() -> int:
+    """How many frames above `tell` the first one lies that is not of unalike."""
+    depth, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("unalike."):
+        depth, frame = depth + 1, frame.f_back
+    return depth

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unalike.errors import InputWarning
-from unalike.thresholds.checks import tell
+from unalike.errors import InputWarning, tell
 
 _APART = 8.0
 """Ranges in use differ by more (1, 16, 255, 4095, 65535); exposures and kinds of scene by less."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import sys
-import warnings
 from typing import Any
 
 import numpy as np
 
-from unalike.errors import CalibrationWarning, InvalidInput, InvalidParameter, UnalikeWarning
+from unalike.errors import InvalidInput, InvalidParameter
 from unalike.plain import is_number
 from unalike.types import FloatArray
 
@@ -64,16 +62,3 @@ def judged(values: Any) -> FloatArray:
 def at_least(ordered: FloatArray, scores: FloatArray) -> FloatArray:
     """How many of the `ordered` scores are at least as high as each of `scores`."""
     return np.asarray(len(ordered) - np.searchsorted(ordered, scores, side="left"), dtype=np.float64)
-
-
-def tell(message: str, category: type[UnalikeWarning] = CalibrationWarning) -> None:
-    """A warning that points at the line of the user's that led to it."""
-    warnings.warn(message, category, stacklevel=_outside())
-
-
-def _outside() -> int:
-    """How many frames above `tell` the first one lies that is not of unalike."""
-    depth, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("unalike."):
-        depth, frame = depth + 1, frame.f_back
-    return depth

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unalike.decisions import Decisions
-from unalike.errors import InvalidParameter
-from unalike.thresholds.checks import tell
+from unalike.errors import InvalidParameter, tell
 from unalike.thresholds.entities import Entity, PerEntity, entity_names
 from unalike.thresholds.multiple import discoveries
 from unalike.types import BoolArray, EntityThreshold, FloatArray, Threshold

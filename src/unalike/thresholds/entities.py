@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from unalike.errors import CalibrationWarning, InvalidInput, InvalidParameter, NotCalibrated, UnalikeError
+from unalike.errors import CalibrationWarning, InvalidInput, InvalidParameter, NotCalibrated, UnalikeError, tell
 from unalike.thresholds.build import build_threshold
-from unalike.thresholds.checks import ROUNDING, calibration, judged, tell
+from unalike.thresholds.checks import ROUNDING, calibration, judged
 from unalike.types import BoolArray, FloatArray, IntArray, Threshold
 
 Entity = str | int

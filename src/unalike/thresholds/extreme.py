@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unalike.errors import InvalidParameter
+from unalike.errors import InvalidParameter, tell
 from unalike.plain import is_number
-from unalike.thresholds.checks import at_least, tell, whole
+from unalike.thresholds.checks import at_least, whole
 from unalike.thresholds.law import Law, LawValues
 from unalike.types import FloatArray
 

@@ -9,9 +9,9 @@ from typing import Self
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from unalike.errors import InvalidParameter
+from unalike.errors import InvalidParameter, tell
 from unalike.plain import is_number
-from unalike.thresholds.checks import USUAL_RATE, check_rate, tell
+from unalike.thresholds.checks import USUAL_RATE, check_rate
 from unalike.thresholds.law import Law, LawValues
 from unalike.types import FloatArray
 

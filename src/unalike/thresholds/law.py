@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from unalike.errors import NotCalibrated
-from unalike.thresholds.checks import USUAL_RATE, calibration, check_rate, judged, tell
+from unalike.errors import NotCalibrated, tell
+from unalike.thresholds.checks import USUAL_RATE, calibration, check_rate, judged
 from unalike.types import BoolArray, FloatArray
 
 LawValues = dict[str, Any]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from unalike.errors import InvalidInput, InvalidParameter
-from unalike.thresholds.checks import ROUNDING, check_rate, tell
+from unalike.errors import InvalidInput, InvalidParameter, tell
+from unalike.thresholds.checks import ROUNDING, check_rate
 from unalike.types import BoolArray, FloatArray
 
 

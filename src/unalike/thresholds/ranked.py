@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from unalike.errors import InvalidParameter, NotCalibrated
-from unalike.thresholds.checks import USUAL_RATE, at_least, calibration, check_rate, judged, needed, tell, whole
+from unalike.errors import InvalidParameter, NotCalibrated, tell
+from unalike.thresholds.checks import USUAL_RATE, at_least, calibration, check_rate, judged, needed, whole
 from unalike.types import BoolArray, FloatArray
 
 
