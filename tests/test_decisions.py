@@ -12,8 +12,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from unalike.decisions import Decisions, Event, Explanation, Part
+from unalike.decisions import Decisions, Explanation, Part
 from unalike.errors import InvalidParameter
+from unalike.events import Event
 
 
 def made(ids: Any = None, **changed: Any) -> Decisions:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unalike import encoders, errors, modalities, objectives, scorers, thresholds, views
-    from unalike.decisions import Decisions, Event, Explanation, Explanations
+    from unalike.decisions import Decisions, Explanation, Explanations
     from unalike.detector import Detector
     from unalike.evaluation import Evaluation, evaluate
+    from unalike.events import Event, Events
     from unalike.persistence import load, save
     from unalike.types import Branch, Training
     from unalike.viewcheck import ViewCheck, ViewChecks, check_views
@@ -25,7 +26,8 @@ _NAMES = {
     "Decisions": "unalike.decisions",
     "Detector": "unalike.detector",
     "Evaluation": "unalike.evaluation",
-    "Event": "unalike.decisions",
+    "Event": "unalike.events",
+    "Events": "unalike.events",
     "Explanation": "unalike.decisions",
     "Explanations": "unalike.decisions",
     "Training": "unalike.types",
@@ -43,6 +45,7 @@ __all__ = [
     "Detector",
     "Evaluation",
     "Event",
+    "Events",
     "Explanation",
     "Explanations",
     "Training",

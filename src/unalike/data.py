@@ -7,7 +7,7 @@ gap, on each side. Positions are always ``(m,)`` int64, sorted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,18 @@ from unalike.types import Collection, IntArray
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Positions of the training, reference and calibration samples, ``(m,)`` int64 each, disjoint."""
+    """Positions of the training, reference and calibration samples, ``(m,)`` int64 each, disjoint.
+
+    `gap`: those between blocks of time, which are none of the three.
+    """
 
     train: IntArray
     reference: IntArray
     calibration: IntArray
+    gap: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def positions(self) -> IntArray:
-        """``(m,)``: all of them."""
+        """``(m,)``: all of them but the gaps."""
         return np.concatenate([self.train, self.reference, self.calibration])
 
 
@@ -91,7 +95,7 @@ def split(
         `groups` or `time` of another length than `n`, with missing values or not sortable; too few samples or
         groups to leave one to train on.
     """
-    _check_shares(reference, calibration)
+    check_shares(reference, calibration)
     if groups is not None and time is not None:
         raise InvalidParameter("`groups` and `time` must not both be given; got both. Name the one that matters more.")
     if gap < 0:
@@ -156,7 +160,19 @@ def group_codes(groups: Sequence[Any], n: int, name: str = "groups") -> IntArray
     return _codes(groups, n, name)
 
 
-def _check_shares(reference: float, calibration: float) -> None:
+def runs(positions: IntArray) -> IntArray:
+    """``(m,)``: numbers sorted `positions` by the run of neighbours that each lies in, from 0."""
+    return np.cumsum(np.diff(positions, prepend=positions[:1] - 1) != 1)
+
+
+def check_shares(reference: float, calibration: float) -> None:
+    """Refuse shares of held-out samples that are none, or that leave nothing.
+
+    Raises
+    ------
+    InvalidParameter
+        When they do.
+    """
     for name, share in (("reference_fraction", reference), ("calibration_fraction", calibration)):
         if not isinstance(share, (int, float)) or not 0.0 <= share < 1.0:
             raise InvalidParameter(f"`{name}` must be a number of at least 0 and below 1; got {share!r}.")

@@ -1,37 +1,18 @@
-"""Frozen results: decisions, events and explanations."""
+"""Frozen results: decisions and explanations."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import Any, Literal, get_args, overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from unalike.errors import InvalidParameter, MissingExtra
-from unalike.types import BoolArray, FloatArray
-
-Backend = Literal["pandas", "polars", "pyarrow"]
-
-_BACKENDS = get_args(Backend)
-
-
-def as_frame(columns: Mapping[str, Any], backend: Backend | None) -> Any:
-    """A DataFrame of these columns, as `Decisions.to_frame` makes it."""
-    import narwhals as nw
-
-    if backend is None:
-        backend = "pandas" if find_spec("pandas") else "pyarrow"
-    if backend not in _BACKENDS:
-        raise InvalidParameter(f"`backend` must be one of {list(_BACKENDS)}; got {backend!r}.")
-    try:
-        return nw.from_dict(columns, backend=backend).to_native()
-    except ImportError as error:
-        raise MissingExtra(
-            f"A {backend} frame needs {backend}. Install it, or use to_frame('pyarrow'), which is always there."
-        ) from error
+from unalike.errors import InvalidParameter
+from unalike.events import Events, Timeline, find_events
+from unalike.framing import Backend, as_frame
+from unalike.types import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +37,9 @@ class Decisions:
     false_discovery_rate : float or None
         When the call was decided as a whole: the share of its anomalies that are expected to be normal. Then there is
         no false-alarm rate, and `threshold` is the largest score that is still normal in this call.
+    entities, steps : ndarray or None
+        Where samples are steps of records: ``(n,)`` the entity of each (empty where there is only one) and its number
+        in the record.
     """
 
     ids: npt.NDArray[Any]
@@ -65,9 +49,13 @@ class Decisions:
     threshold: float
     false_alarm_rate: float | None
     false_discovery_rate: float | None = None
+    entities: npt.NDArray[Any] | None = None
+    steps: IntArray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("ids", "scores", "p_values", "is_anomaly"):
+        for name in ("ids", "scores", "p_values", "is_anomaly", "entities", "steps"):
+            if getattr(self, name) is None:
+                continue
             values = getattr(self, name).view()  # a view, so that the caller's own array stays writeable
             values.setflags(write=False)
             object.__setattr__(self, name, values)
@@ -84,8 +72,40 @@ class Decisions:
         )
 
     def to_dict(self) -> dict[str, npt.NDArray[Any]]:
-        """Columns ``id``, ``score``, ``p_value``, ``is_anomaly``."""
-        return {"id": self.ids, "score": self.scores, "p_value": self.p_values, "is_anomaly": self.is_anomaly}
+        """Columns ``id``, ``score``, ``p_value``, ``is_anomaly``; before them ``entity``, where there are many."""
+        columns = {"id": self.ids, "score": self.scores, "p_value": self.p_values, "is_anomaly": self.is_anomaly}
+        if self.entities is None or not self.entities.any():
+            return columns
+        return {"entity": self.entities, **columns}
+
+    def events(self, *, shortest: int = 1, merge: int = 0, hold: float | None = None) -> Events:
+        """Runs of anomalous steps, as alarms that somebody looks at.
+
+        Parameters
+        ----------
+        shortest : int
+            Steps that an event must have, after joining; shorter ones are dropped.
+        merge : int
+            Runs with at most so many steps between them are one event.
+        hold : float, optional
+            Once an alarm has begun, it goes on as long as steps have at most this p-value (hysteresis); the rate in
+            force is for its beginning. None: it ends with the last anomalous step.
+
+        Raises
+        ------
+        InvalidParameter
+            The samples are no steps of records; a setting is out of range; `hold` without p-values.
+        """
+        if self.entities is None or self.steps is None:
+            raise InvalidParameter(
+                "`events` needs samples that are steps of records; these are not. Detect with modality 'series'."
+            )
+        return find_events(
+            Timeline(self.entities, self.steps, self.ids, self.scores, self.p_values, self.is_anomaly),
+            shortest=shortest,
+            merge=merge,
+            hold=hold,
+        )
 
     def to_frame(self, backend: Backend | None = None) -> Any:
         """A DataFrame with one row per sample.
@@ -103,27 +123,6 @@ class Decisions:
             When that library is not installed.
         """
         return as_frame({name: np.array(column) for name, column in self.to_dict().items()}, backend)
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A run of anomalous steps in one record.
-
-    Parameters
-    ----------
-    record : str
-        Id of the record.
-    start, end : int
-        First step and the step after the last.
-    score, p_value : float
-        Of the highest step.
-    """
-
-    record: str
-    start: int
-    end: int
-    score: float
-    p_value: float
 
 
 @dataclass(frozen=True, slots=True)

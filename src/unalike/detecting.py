@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
@@ -20,9 +21,9 @@ from unalike.progress import watched
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import resolve_device
 from unalike.thresholds import Conformal, build_threshold
-from unalike.thresholds.deciding import check_enough, decide, fit_threshold
+from unalike.thresholds.deciding import check_enough, decide, fit_threshold, takes_entities
 from unalike.thresholds.entities import Entity, entity_names
-from unalike.types import Collection, FloatArray, IntArray, Modality, Threshold
+from unalike.types import Collection, FloatArray, IntArray, InTime, Modality, Threshold
 from unalike.updating import calibrated_anew, memory_of, update
 
 
@@ -115,7 +116,13 @@ class Detecting(ScikitLearnBridge):
         if false_alarm_rate is not None:
             threshold = self._at_rate(threshold, false_alarm_rate)
         X = self.modality_.check(X)
-        return decide(threshold, self._scores(X), self.modality_.ids(X), entities, false_discovery_rate)
+        if not isinstance(self.modality_, InTime):
+            return decide(threshold, self._scores(X), self.modality_.ids(X), entities, false_discovery_rate)
+        own, steps = self.modality_.timeline(X)
+        if entities is None and takes_entities(threshold):
+            entities = own.tolist()
+        decisions = decide(threshold, self._scores(X), self.modality_.ids(X), entities, false_discovery_rate)
+        return replace(decisions, entities=own, steps=steps)
 
     def explain(self, X: Any, *, only: Any = None, most_places: int = 5) -> Explanations:
         """Which columns cause the score, what is usual there, and which normal samples are nearest.

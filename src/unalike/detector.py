@@ -14,17 +14,24 @@ import numpy as np
 from unalike.branch import choose_branches, fusion_weights, warn_if_constant
 from unalike.data import Split, count, take
 from unalike.detecting import Detecting
-from unalike.fitting import Samples, absorbed_scores, fit_branches, labelled_anomalies, without_suspects
-from unalike.memory import memory_of_fit, part_fingerprints
+from unalike.fitting import (
+    Samples,
+    absorbed_scores,
+    fit_branches,
+    labelled_anomalies,
+    prints_in_scorers,
+    without_suspects,
+)
+from unalike.memory import memory_of_fit
 from unalike.modalities.build import build_modality
 from unalike.robust import check_share, robust_branches, unexplained_by_any, untaught
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import derive, isolated, resolve_device, root_seed
 from unalike.thresholds import build_threshold
-from unalike.thresholds.deciding import check_enough
+from unalike.thresholds.deciding import check_enough, takes_entities
 from unalike.thresholds.entities import entity_names
 from unalike.training import open_folder, settle
-from unalike.types import Branch, Modality, Threshold, Training
+from unalike.types import Branch, InTime, Modality, Threshold, Training
 from unalike.updating import absorbing
 
 
@@ -33,7 +40,7 @@ class Detector(Detecting):
 
     Parameters
     ----------
-    modality : {"image", "table"} or Modality
+    modality : {"image", "series", "table"} or Modality
         The kind of data.
     encoder, objective, scorer, views : optional
         Sugar for one branch: the first trained branch of the modality's default with these parts exchanged.
@@ -196,19 +203,18 @@ class Detector(Detecting):
         threshold = build_threshold(self.threshold)
         modality = build_modality(self.modality)
         X = modality.check(X)
+        if entities is None and isinstance(modality, InTime) and takes_entities(threshold):
+            entities = modality.timeline(X)[0].tolist()
         names = None if entities is None else entity_names(entities, count(X))
         samples = Samples.of(X, groups, time)
-        most = getattr(modality, "most_rows", None)
-        drawn = samples.split(self.reference_fraction, self.calibration_fraction, seed, most)
+        drawn = samples.split(modality, self.reference_fraction, self.calibration_fraction, seed)
         if len(drawn.calibration):
             check_enough(threshold, len(drawn.calibration))
         self.modality_ = modality.fit(take(X, drawn.train))
         parts, branches = self._without_suspects(samples, drawn, anomalies is not None, seed)
         train = samples.parts(self.modality_, parts.train)
         reference = samples.parts(self.modality_, parts.reference) if len(parts.reference) else None
-        prints = [part_fingerprints(train.load, train.owner, len(parts.train))]
-        if reference is not None:
-            prints.append(part_fingerprints(reference.load, reference.owner, len(parts.reference)))
+        prints = prints_in_scorers(self.modality_, X, parts, train, reference)
         self.branches_ = fit_branches(
             branches,
             self.modality_,
@@ -229,9 +235,7 @@ class Detector(Detecting):
         warn_if_constant(self.branches_)
         self.split_ = self._calibrate_on_held_out(samples, parts, names, threshold)
         self.set_aside_ = np.setdiff1d(drawn.positions(), self.split_.positions())
-        self.memory_ = memory_of_fit(
-            self.modality_, X, self.split_, samples.groups, np.concatenate(prints), absorbing(self.branches_)
-        )
+        self.memory_ = memory_of_fit(self.modality_, X, self.split_, samples.groups, prints, absorbing(self.branches_))
 
     def _without_suspects(
         self, samples: Samples, parts: Split, labelled: bool, seed: int
@@ -257,9 +261,9 @@ class Detector(Detecting):
             kept = ~unexplained_by_any(several, scores, self.expected_anomalies)
             parts, scores = replace(parts, calibration=parts.calibration[kept]), scores[kept]
         if samples.time is None:  # neighbours in time would vouch for each other, as they cannot for later samples
-            held = samples.parts(self.modality_, parts.calibration)
+            held, rows, calibrating = samples.held_out(self.modality_, parts)
             of_parts = absorbed_scores(self.branches_, self.fusion_, held, device=resolve_device(self.device))
-            scores = self.modality_.join(of_parts, held.owner, len(parts.calibration))
+            scores = self.modality_.join(of_parts, held.owner, len(rows))[calibrating]
         self._calibrate(threshold, scores, None if names is None else [names[row] for row in parts.calibration])
         return parts
 

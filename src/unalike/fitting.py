@@ -12,17 +12,17 @@ import numpy as np
 import torch
 
 from unalike.branch import FittedBranch, fit_branch
-from unalike.data import Split, count, group_codes, one_of_each_stretch, split, take
-from unalike.errors import InputWarning, InvalidInput, InvalidParameter
+from unalike.data import Split, check_shares, count, group_codes, one_of_each_stretch, runs, split, take
+from unalike.errors import InputWarning, InvalidInput, InvalidParameter, tell
 from unalike.judging import Judge, embed_parts
+from unalike.memory import Prints, fingerprints, part_fingerprints
 from unalike.parts import Parts, load_parts
 from unalike.progress import show
 from unalike.robust import floor_scores, most_suspect
 from unalike.scorers.build import build_scorer, takes_anomalies
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import derive, numpy_generator
-from unalike.thresholds.checks import tell
-from unalike.types import Branch, Collection, FloatArray, IntArray, Modality, Training
+from unalike.types import Branch, Collection, FloatArray, IntArray, InTime, Modality, Training
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,19 @@ class Samples:
         codes = [None if values is None else group_codes(values, count(X), name) for name, values in given.items()]
         return Samples(X, *codes)
 
-    def split(self, reference: float, calibration: float, seed: int, most: int | None = None) -> Split:
-        """Positions that train and that are held out, of at most `most` samples.
+    def split(self, modality: Modality, reference: float, calibration: float, seed: int) -> Split:
+        """Positions that train and that are held out.
 
         Raises
         ------
         InvalidInput
             When fewer than two would train.
+        InvalidParameter
+            `groups` or `time` for a modality whose samples are in order by themselves.
         """
-        rows = self._at_most(most, seed)
+        if isinstance(modality, InTime):
+            return self._in_time(modality, reference, calibration)
+        rows = self._at_most(getattr(modality, "most_rows", None), seed)
         parts = split(
             len(rows),
             reference=reference,
@@ -73,6 +77,18 @@ class Samples:
             )
         return parts
 
+    def _in_time(self, modality: InTime, reference: float, calibration: float) -> Split:
+        for name, given in (("groups", self.groups), ("time", self.time)):
+            if given is not None:
+                raise InvalidParameter(
+                    f"`{name}` must not be given for records, whose steps are in order; leave it out."
+                )
+        check_shares(reference, calibration)
+        parts = modality.split(self.X, reference, calibration)
+        if len(parts.train) < 2:
+            raise InvalidInput(f"`X` must hold at least 2 steps to train on; got {len(parts.train)}. Give more.")
+        return parts
+
     def _at_most(self, most: int | None, seed: int) -> IntArray:
         n = count(self.X)
         if most is None or n <= most:
@@ -87,8 +103,22 @@ class Samples:
     def parts(self, modality: Modality, positions: IntArray) -> Parts:
         """The parts of some samples, ready for training."""
         parts, owner = modality.cut(take(self.X, positions))
+        if isinstance(modality, InTime):
+            time, groups = modality.timing(parts)
+            return Parts(len(owner), load_parts(modality, parts, keep=True), owner, groups, time)
         groups, time = (None if values is None else values[positions][owner] for values in (self.groups, self.time))
         return Parts(len(owner), load_parts(modality, parts, keep=True), owner, groups, time)
+
+    def held_out(self, modality: Modality, parts: Split) -> tuple[Parts, IntArray, IntArray]:
+        """The parts of the calibration samples (in time: with the gaps around), their positions, those that calibrate."""
+        if not isinstance(modality, InTime):
+            rows = parts.calibration
+            return self.parts(modality, rows), rows, np.arange(len(rows))
+        positions = np.union1d(parts.calibration, parts.gap)
+        held = self.parts(modality, positions)
+        # Neighbours in time would vouch for each other, as they cannot for later steps: a block is judged by the rest.
+        held = replace(held, group=runs(positions)[held.owner[:, 0]])
+        return held, positions, np.searchsorted(positions, parts.calibration)
 
 
 def without_suspects(
@@ -125,11 +155,18 @@ def without_suspects(
     of_parts = floor_scores(modality, branches, cut, seed=seed, device=device)
     scores = modality.join(of_parts, cut.owner, len(rows))
     train, reference = np.split(scores, [len(parts.train)])
-    return replace(
-        parts,
-        train=parts.train[~most_suspect(train, share)],
-        reference=parts.reference[~most_suspect(reference, share)],
-    )
+    kept = parts.train[~most_suspect(train, share)], parts.reference[~most_suspect(reference, share)]
+    if isinstance(modality, InTime):
+        kept = modality.whole(samples.X, kept[0]), modality.whole(samples.X, kept[1])
+    return replace(parts, train=kept[0], reference=kept[1])
+
+
+def prints_in_scorers(modality: Modality, X: Collection, split: Split, train: Parts, reference: Parts | None) -> Prints:
+    """Fingerprints of the samples that the scorers of a fit know or compare with."""
+    if isinstance(modality, InTime):
+        return fingerprints(modality, X, np.concatenate([split.train, split.reference, split.gap]))
+    known = [(train, split.train), *([] if reference is None else [(reference, split.reference)])]
+    return np.concatenate([part_fingerprints(parts.load, parts.owner, len(at)) for parts, at in known])
 
 
 def absorbed_scores(

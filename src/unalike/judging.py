@@ -148,7 +148,7 @@ def score_parts(judges: Mapping[str, Judge], load: Loader, n: int, device: torch
         # Small parts come many at a time: a search that may ask each chunk what pays is then quicker.
         part = data.numel() * data.element_size() / len(data)
         chunk = int(np.clip(_CHUNK_BYTES / max(part, 1.0), _CHUNK, _LARGEST_CHUNK))
-    return {name: np.concatenate(chunks) for name, chunks in scores.items()}
+    return {name: np.concatenate(chunks) if chunks else np.zeros(0) for name, chunks in scores.items()}
 
 
 def embed_parts(judge: Judge, load: Loader, n: int, device: torch.device) -> FloatArray:

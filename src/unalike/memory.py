@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unalike.data import Split, evenly, shared_out, take
-from unalike.types import BoolArray, Collection, IntArray, Modality
+from unalike.types import BoolArray, Collection, IntArray, InTime, Modality
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,8 +106,10 @@ def affordable(bytes_each: int, most: int) -> int:
 def fingerprints(modality: Modality, X: Collection, positions: IntArray) -> Prints:
     """``(m,)`` uint64 of the samples of checked `X` at `positions`: equal for equal encoded samples.
 
-    Nothing of a sample can be read from its fingerprint (BLAKE2b, 64 bits).
+    Nothing of a sample can be read from its fingerprint (64 bits of BLAKE2b, or what the modality makes of it).
     """
+    if isinstance(modality, InTime):
+        return modality.fingerprints(X)[positions]
     chunks = [
         _prints(modality, take(X, positions[start : start + _CHUNK]), len(positions[start : start + _CHUNK]))
         for start in range(0, len(positions), _CHUNK)

@@ -235,7 +235,8 @@ class Modality(Protocol):
     ``fit(X)`` learns the schema and scales from training samples. ``cut(X) -> parts, owner``: a collection
     of parts and the ``(n_parts,)`` number of the sample that each belongs to; ``tensors(parts)`` makes a
     batch tensor from *some* parts, so that memory does not grow with the data; ``join(scores, owner, n)``
-    brings part scores ``(n_parts,)`` back to ``(n,)``. ``ids(X)``: one name per sample. `branches`: the
+    brings part scores ``(n_parts,)`` back to ``(n,)``. A part may cover a run of samples; then `owner` is
+    ``(n_parts, 2)``, the first of them and the one after the last. ``ids(X)``: one name per sample. `branches`: the
     tuned default pipeline of this kind of data; `view`: what its objectives contrast under by default. Optional:
     ``labelled_branches()``, what joins the default pipeline where the user gave labelled anomalies.
     """
@@ -258,6 +259,28 @@ class Modality(Protocol):
     def branches(self) -> tuple[Branch, ...]: ...
 
     def view(self) -> View: ...
+
+
+@runtime_checkable
+class InTime(Protocol):
+    """What a modality has besides when its samples are steps of records, one after the other.
+
+    ``split(X, reference, calibration)`` gives a `unalike.data.Split` into blocks of time with gaps between them;
+    ``timing(parts) -> time, block``: ``(n_parts,)`` each, where a part begins, in steps, and the block of time that it
+    is in; ``timeline(X) -> entity, step``: ``(n,)`` each, whose record a sample is in and its number there;
+    ``fingerprints(X) -> (n,)`` uint64, equal for equal samples that follow upon equal ones; ``whole(X, positions)``:
+    those of the positions that are in runs long enough for a part.
+    """
+
+    def split(self, X: Collection, reference: float, calibration: float) -> Any: ...
+
+    def timing(self, parts: Collection) -> tuple[IntArray, IntArray]: ...
+
+    def timeline(self, X: Collection) -> tuple[npt.NDArray[Any], IntArray]: ...
+
+    def fingerprints(self, X: Collection) -> npt.NDArray[np.uint64]: ...
+
+    def whole(self, X: Collection, positions: IntArray) -> IntArray: ...
 
 
 @runtime_checkable

@@ -8,14 +8,16 @@ from unalike import lookup
 
 if TYPE_CHECKING:
     from unalike.modalities.image import Image
+    from unalike.modalities.series import Series
     from unalike.modalities.table import Table
 
 MODALITIES = {
     "image": "unalike.modalities.image:Image",
+    "series": "unalike.modalities.series:Series",
     "table": "unalike.modalities.table:Table",
 }
 
-__all__ = ["MODALITIES", "Image", "Table"]
+__all__ = ["MODALITIES", "Image", "Series", "Table"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from unalike.decisions import Backend, as_frame
+from unalike.framing import Backend, as_frame
 
 Verdict = Literal["fine", "too strong", "too weak", "too near", "too easy"]
 

@@ -1,0 +1,65 @@
+"""Which steps of records are held out: whole blocks, with a gap on each side.
+
+Neighbours in time are alike, so that single steps held out at random would be known already. Of each record a few
+blocks are held out, the last of them at its end, and between a held-out block and what trains lies one window's length
+that does neither.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unalike.data import Split
+from unalike.records import Records
+from unalike.types import IntArray
+
+_MOST_BLOCKS = 5
+_MOST_LOST = 0.1
+"""Of a record: the share that gaps may take; it bounds the number of blocks."""
+_TRAIN, _GAP, _REFERENCE, _CALIBRATION = range(4)
+
+
+def split_blocks(records: Records, window: int, reference: float, calibration: float) -> Split:
+    """Positions of steps that train, are compared with and calibrate.
+
+    Of a record that is long enough for a gap and a window in each part, blocks are held out. Of shorter ones every
+    ``1/share``-th is held out whole.
+
+    Parameters
+    ----------
+    records : Records
+        Checked.
+    window : int
+        Steps of a window, and of a gap.
+    reference, calibration : float
+        Share of each held-out part, in ``[0, 1)``; together below 1.
+    """
+    parts, short = [], 0.0
+    for segment in records.segments:
+        n = len(segment)
+        if reference + calibration == 0.0:
+            parts.append(np.full(n, _TRAIN))
+        elif round(n * (reference + calibration)) + (3 if reference else 2) * window <= n:
+            parts.append(_blocks(n, window, reference, calibration))
+        else:
+            short += reference + calibration
+            parts.append(np.full(n, _TRAIN if short < 1.0 else _CALIBRATION))
+            short -= float(short >= 1.0)
+    part = np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+    return Split(*(np.flatnonzero(part == code) for code in (_TRAIN, _REFERENCE, _CALIBRATION, _GAP)))
+
+
+def _blocks(n: int, window: int, reference: float, calibration: float) -> IntArray:
+    """``(n,)``: the part of each step of one record."""
+    part = np.full(n, _TRAIN, dtype=np.int64)
+    length = n * (reference + calibration)
+    blocks = int(np.clip(min(n * _MOST_LOST / (2 * window), length / window), 1, _MOST_BLOCKS))
+    each = max(int(length / blocks), 1)
+    for end in np.linspace(n / blocks, n, blocks).round().astype(int).tolist():
+        compared = round(each * reference / (reference + calibration))
+        cut = end - each + compared
+        begin = cut - compared - (window if compared else 0)
+        part[max(begin - window, 0) : end + window] = _GAP
+        part[begin : begin + compared] = _REFERENCE
+        part[cut:end] = _CALIBRATION
+    return part

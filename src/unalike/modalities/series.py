@@ -1,0 +1,202 @@
+"""Series: records of steps from one machine or many; every step gets a score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from unalike.data import Split
+from unalike.errors import InvalidInput, InvalidParameter, NotFitted
+from unalike.modalities import tunedseries
+from unalike.modalities.blocks import split_blocks
+from unalike.modalities.moments import center_and_scale
+from unalike.modalities.prints import step_prints
+from unalike.modalities.windows import Windows, cut, mean_over_windows
+from unalike.plain import is_number
+from unalike.records import Records
+from unalike.types import Branch, FloatArray, IntArray, Schema, View
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_LARGEST = 20.0
+_STRIDES = 16
+_BLOCK_WINDOWS = 8
+_LEAST_BLOCKS = 5
+
+
+@dataclass(kw_only=True)
+class Series:
+    """Records of one channel or many, regular in time; every step of a record is a sample.
+
+    Parameters
+    ----------
+    time, entity : str, optional
+        Columns of a table: when a row was measured, and of which machine, sensor or customer. A pandas
+        ``DatetimeIndex`` is the time where `time` is None.
+    ignore : sequence of str
+        Columns that are no channels.
+    step : float or str, optional
+        Time between two steps, in the units of the time column or as ``"5min"``; None: the usual one of the training
+        records. Steps that are not regular are brought to a grid (`unalike.records`).
+    window : int or "auto"
+        Steps that are looked at together. ``"auto"``: the period of the training records.
+    stride : int, optional
+        Steps from one window to the next; None: a sixteenth of a window.
+    most_windows : int
+        Training takes at most so many windows, further apart, where records are long.
+
+    Attributes
+    ----------
+    channels_ : tuple of str
+        Names of the channels.
+    window_, stride_ : int
+        What is used.
+    step_ : float or None
+        Time between two steps; None where no times are known.
+    center_, scale_ : ndarray
+        ``(channels,)`` mean and standard deviation over the training steps; 1 for a constant channel.
+
+    Notes
+    -----
+    A missing value (NaN) is never filled: it is NaN in the tensors too. A window of which less than half was measured
+    is not judged, and a step that no judged window covers scores 0, as normal as can be. A record that is shorter than
+    a window is one window, what it lacks before its first step missing.
+    """
+
+    time: str | None = None
+    entity: str | None = None
+    ignore: Sequence[str] = ()
+    step: float | str | None = None
+    window: int | Literal["auto"] = "auto"
+    stride: int | None = None
+    most_windows: int = 8_000
+
+    name = "series"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.ignore, str):
+            raise InvalidParameter(f"`ignore` must be a sequence of names; got {self.ignore!r}. Use [{self.ignore!r}].")
+        if self.window != "auto" and not (is_number(self.window) and self.window >= 2):
+            raise InvalidParameter(f"`window` must be a number of steps, at least 2, or 'auto'; got {self.window!r}.")
+        if self.stride is not None and not (is_number(self.stride) and self.stride >= 1):
+            raise InvalidParameter(f"`stride` must be a number of steps, at least 1, or None; got {self.stride!r}.")
+        if not (is_number(self.most_windows) and self.most_windows >= 2):
+            raise InvalidParameter(f"`most_windows` must be a number of at least 2; got {self.most_windows!r}.")
+
+    def split(self, X: Records, reference: float, calibration: float) -> Split:
+        """Blocks of steps that train, are compared with and calibrate (see `modalities.blocks`)."""
+        self.window_ = self._window(X)
+        return split_blocks(X, self.window_, reference, calibration)
+
+    def fit(self, X: Records) -> Series:
+        """Learn window, stride and the scale of each channel from training steps.
+
+        Raises
+        ------
+        InvalidInput
+            When nothing was measured, or no training record holds a window.
+        """
+        if not hasattr(self, "window_"):
+            self.window_ = self._window(X)
+        values = np.concatenate([segment.values for segment in X.segments]).astype(np.float64)
+        if np.isnan(values).all():
+            raise InvalidInput("`X` must hold measured values to train on; got missing values only.")
+        self.channels_ = X.channels
+        self.center_, self.scale_ = center_and_scale(values, ["number"] * len(X.channels))
+        self.stride_ = self.stride or max(self.window_ // _STRIDES, 1)
+        self.stride_ = max(self.stride_, len(X) // self.most_windows)
+        return self
+
+    @property
+    def schema(self) -> Schema:
+        """Shape ``(channels, window)``."""
+        self._need_fit()
+        return Schema((len(self.channels_), self.window_))
+
+    def cut(self, X: Records) -> tuple[Windows, IntArray]:
+        """Overlapping windows, and ``(n_windows, 2)`` the steps that each covers."""
+        self._need_fit()
+        parts = cut(X, self.window_, self.stride_)
+        return parts, parts.spans()
+
+    def timing(self, parts: Windows) -> tuple[IntArray, IntArray]:
+        """Where each window begins, ``(n_windows,)`` steps, and its block of time.
+
+        Windows of two entities are further apart than any window is long. Blocks are eight windows long, or shorter
+        so that there are five: whoever leaves out a block leaves out most of what overlaps with a window in it.
+        """
+        times = parts.times()
+        longest = len(parts.records) // _LEAST_BLOCKS
+        length = int(np.clip(longest, self.window_, _BLOCK_WINDOWS * self.window_))
+        return times, times // length
+
+    def timeline(self, X: Records) -> tuple[npt.NDArray[Any], IntArray]:
+        """``(n,)`` each: the entity of each step, and its number in the record."""
+        lengths = [len(segment) for segment in X.segments]
+        entities = np.repeat(np.array([segment.entity for segment in X.segments], dtype=np.str_), lengths)
+        steps = [segment.start + np.arange(len(segment)) for segment in X.segments]
+        return entities, np.concatenate([np.zeros(0, dtype=np.int64), *steps])
+
+    def fingerprints(self, X: Records) -> npt.NDArray[np.uint64]:
+        """``(n,)``: each step's, together with those of a window before it."""
+        parts = [step_prints(segment.values, self.window_) for segment in X.segments]
+        return np.concatenate([np.zeros(0, dtype=np.uint64), *parts])
+
+    def whole(self, X: Records, positions: IntArray) -> IntArray:
+        """The positions that are in runs of at least a window, if any is."""
+        pieces = X[positions].segments
+        lengths = np.array([len(piece) for piece in pieces])
+        kept = np.repeat(lengths >= self.window_, lengths)
+        return positions[kept] if kept.any() else positions
+
+    def tensors(self, parts: Windows) -> Tensor:
+        """``(n, channels, window)`` float32, standardised by the training steps; NaN where nothing was measured."""
+        import torch
+
+        self._need_fit()
+        with np.errstate(over="ignore"):
+            cells = (parts.cells() - self.center_[:, None]) / self.scale_[:, None]
+        return torch.from_numpy(np.clip(cells, -_LARGEST, _LARGEST).astype(np.float32))
+
+    def join(self, scores: FloatArray, owner: IntArray, n: int) -> FloatArray:
+        """``(n,)``: for each step the mean score of the windows that cover it; 0 where none does."""
+        return mean_over_windows(scores, owner, n)
+
+    def ids(self, X: Records) -> npt.NDArray[Any]:
+        """When each step was, where times are known; else its number in the record."""
+        return X.names()
+
+    def view(self) -> View:
+        """A neighbouring window, jittered and scaled."""
+        return tunedseries.view()
+
+    def branches(self) -> tuple[Branch, ...]:
+        """The pipeline of `modalities.tunedseries`."""
+        self._need_fit()
+        return tunedseries.branches(len(self.channels_))
+
+    def state(self) -> dict[str, Any]:
+        """Channels, scales, window, stride and step."""
+        self._need_fit()
+        return {
+            "channels": list(self.channels_),
+            "center": self.center_,
+            "scale": self.scale_,
+            "window": self.window_,
+            "stride": self.stride_,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take what was saved."""
+        self.channels_ = tuple(state["channels"])
+        self.center_, self.scale_ = state["center"], state["scale"]
+        self.window_, self.stride_ = state["window"], state["stride"]
+
+    def _need_fit(self) -> None:
+        if not hasattr(self, "stride_"):
+            raise NotFitted("`Series` must be fitted first. Call `fit`.")

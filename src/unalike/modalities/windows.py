@@ -1,0 +1,125 @@
+"""Windows of records: cut on the fly, and their scores brought back to the steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from unalike.records import Records
+from unalike.types import FloatArray, IntArray
+
+_LEAST_SEEN = 0.5
+_CELLS_AT_ONCE = 4_000_000
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Windows:
+    """Where windows lie in records; nothing is copied until `cells` is asked for.
+
+    Parameters
+    ----------
+    records : Records
+        What they are cut from.
+    length : int
+        Steps of a window.
+    segment, start : ndarray
+        ``(n,)`` int64: the segment of each, and its first step in that segment; below 0 where the segment is shorter
+        than a window, which then ends with it.
+    """
+
+    records: Records
+    length: int
+    segment: IntArray
+    start: IntArray
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def __getitem__(self, positions: IntArray) -> Windows:
+        return replace(self, segment=self.segment[positions], start=self.start[positions])
+
+    def cells(self) -> FloatArray:
+        """``(n, channels, length)`` float64; NaN where nothing was measured or there is no step."""
+        made = np.full((len(self), len(self.records.channels), self.length), np.nan)
+        for number in np.unique(self.segment).tolist():
+            values, rows = self.records.segments[number].values, np.flatnonzero(self.segment == number)
+            if len(values) < self.length:
+                made[rows, :, self.length - len(values) :] = values.T
+                continue
+            views = np.lib.stride_tricks.sliding_window_view(values, self.length, axis=0)  # (t - length + 1, c, length)
+            made[rows] = views[self.start[rows]]
+        return made
+
+    def spans(self) -> IntArray:
+        """``(n, 2)``: the first step that each covers, among all steps of the records, and the one after its last."""
+        first = self.records.offsets()[self.segment]
+        return np.stack([first + np.maximum(self.start, 0), first + self.start + self.length], axis=1)
+
+    def times(self) -> IntArray:
+        """``(n,)``: the first step of each in its record; those of two entities are further apart than a window."""
+        entities: dict[str, int] = {}
+        longest = max((segment.start + len(segment) for segment in self.records.segments), default=0)
+        apart = longest + 2 * self.length
+        starts = np.zeros(len(self.records.segments), dtype=np.int64)
+        for number, segment in enumerate(self.records.segments):
+            starts[number] = entities.setdefault(segment.entity, len(entities)) * apart + segment.start
+        return starts[self.segment] + self.start
+
+
+def cut(records: Records, length: int, stride: int) -> Windows:
+    """Windows at every `stride`-th step of each segment, and one at its end, so that every step is in one.
+
+    A window of which less than half of the cells was measured is left out: it tells nothing.
+    """
+    segments, starts = [], []
+    for number, segment in enumerate(records.segments):
+        last = len(segment) - length
+        first = np.arange(0, last + 1, stride) if last >= 0 else np.array([last])
+        if first[-1] != last:
+            first = np.append(first, last)
+        first = first[_seen(segment.values, first, length) >= _LEAST_SEEN]
+        segments.append(np.full(len(first), number, dtype=np.int64))
+        starts.append(first.astype(np.int64))
+    none = np.zeros(0, dtype=np.int64)
+    return Windows(records, length, np.concatenate([none, *segments]), np.concatenate([none, *starts]))
+
+
+def mean_over_windows(scores: FloatArray, spans: IntArray, n: int) -> FloatArray:
+    """``(n,)``: for each step the mean score of the windows that cover it; 0 where none does.
+
+    Parameters
+    ----------
+    scores : ndarray
+        ``(n_windows,)``.
+    spans : ndarray
+        ``(n_windows, 2)``, of `Windows.spans`.
+    n : int
+        Number of steps.
+    """
+    total, covered = np.zeros(n), np.zeros(n, dtype=np.int64)
+    lengths = spans[:, 1] - spans[:, 0]
+    at_once = max(_CELLS_AT_ONCE // max(int(lengths.max(initial=1)), 1), 1)
+    for begin in range(0, len(scores), at_once):
+        chunk = slice(begin, begin + at_once)
+        steps = _steps(spans[chunk, 0], lengths[chunk])
+        low, high = int(steps.min()), int(steps.max()) + 1
+        # Sums run in the order of the windows, so that a step scores alike whatever else is scored with it.
+        np.add.at(total, steps, np.repeat(scores[chunk], lengths[chunk]))
+        covered[low:high] += np.bincount(steps - low, minlength=high - low)
+    return np.divide(total, covered, out=np.zeros(n), where=covered > 0)
+
+
+def _steps(first: IntArray, lengths: IntArray) -> IntArray:
+    """The steps of windows, one window after the other."""
+    within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return np.repeat(first, lengths) + within
+
+
+def _seen(values: FloatArray, first: IntArray, length: int) -> FloatArray:
+    """``(n,)``: share of the cells of each window that was measured; of a short segment, of the cells that it has."""
+    measured = np.concatenate([[0.0], np.cumsum(np.mean(~np.isnan(values), axis=1))])
+    begin, end = np.maximum(first, 0), first + length
+    shares: npt.NDArray[np.float64] = (measured[end] - measured[begin]) / np.maximum(end - begin, 1)
+    return shares
