@@ -31,8 +31,31 @@ def table_data(n=N, dtype=torch.float32):
     return torch.stack([values * (1 - missing), missing], dim=2).to(dtype)
 
 
+def series_data(channels, n=N, dtype=torch.float32):
+    """The first windows are whole; others have gaps, are padded at the left or lack a channel."""
+    generator = torch.Generator().manual_seed(6)
+    data = torch.randn(n, channels, 24, generator=generator, dtype=torch.float64).cumsum(dim=2)
+    data[3:5, :, 7:9] = torch.nan
+    data[5, :, :10] = torch.nan
+    if channels > 1:
+        data[6, 1] = torch.nan
+    return data.to(dtype)
+
+
 def is_table(view):
     return type(view).__module__ == "unalike.views.table"
+
+
+def is_series(view):
+    return type(view).__module__ in ("unalike.views.series", "unalike.views.warping")
+
+
+def equal(left, right):
+    """As `torch.equal`, where NaN equals NaN."""
+    return torch.equal(left.isnan(), right.isnan()) and torch.equal(left.nan_to_num(), right.nan_to_num())
+
+
+close = partial(torch.testing.assert_close, equal_nan=True)
 
 
 NAMED = {name: views.as_view(name) for name in views.NAMES}
@@ -44,7 +67,12 @@ TABLES = {name: view for name, view in NAMED.items() if is_table(view)} | {
     "compose-table": views.Compose((views.table.MixUp(), views.table.MaskCells())),
     "per-sample-table": views.PerSample(lambda row: row + torch.randn(row.shape, dtype=row.dtype)),
 }
-IMAGES = {name: view for name, view in NAMED.items() if not is_table(view)} | {
+SERIES = {name: view for name, view in NAMED.items() if is_series(view)} | {
+    "scale, joint": views.Scale(joint=True),
+    "mask-steps, joint": views.MaskSteps(share=0.3, run=0.2, joint=True),
+    "compose-series": views.Compose((views.TimeWarp(), views.Shift(), views.MaskSteps(), views.MaskFrequencies())),
+}
+IMAGES = {name: view for name, view in NAMED.items() if not is_table(view) and not is_series(view)} | {
     "affine, all": views.Affine(
         scale=(0.3, 1.0), ratio=(0.5, 2.0), horizontal_flip=0.5, vertical_flip=0.5, degrees=40.0, translate=0.2, p=0.7
     ),
@@ -52,7 +80,7 @@ IMAGES = {name: view for name, view in NAMED.items() if not is_table(view)} | {
     "per-sample": views.PerSample(lambda image: image * np.random.rand() + random.gauss(0, 1), input="numpy"),
 }
 COLORLESS = ("grayscale",)
-UNCHANGING = ("affine",)  # by default it changes nothing
+UNCHANGING = ("affine", "drop-channels, 1 channels")  # by default it changes nothing; the last channel stays
 
 CASES = [pytest.param(view, table_data, id=name) for name, view in TABLES.items()]
 CASES += [
@@ -60,8 +88,15 @@ CASES += [
     for channels in (1, 3, 5)
     for name, view in [*IMAGES.items(), ("standard-image", views.standard_image_view((channels, 64, 80)))]
 ]
+CASES += [
+    pytest.param(view, partial(series_data, channels), id=f"{name}, {channels} channels")
+    for channels in (1, 3)
+    for name, view in SERIES.items()
+]
 CHANGING = [
-    case for case in CASES if case.id.split(",")[0] not in COLORLESS and case.id.rpartition(", ")[0] not in UNCHANGING
+    case
+    for case in CASES
+    if case.id.split(",")[0] not in COLORLESS and not {case.id, case.id.rpartition(", ")[0]} & set(UNCHANGING)
 ] + [pytest.param(views.Grayscale(p=0.5), partial(image_data, 3), id="grayscale")]
 
 
@@ -73,7 +108,9 @@ def applied(view, data, index=None, seed=SEED):
     return view(data, RowGenerator(seed, index))
 
 
-@pytest.mark.parametrize("view", [*TABLES.values(), *IMAGES.values()], ids=[*TABLES, *IMAGES])
+@pytest.mark.parametrize(
+    "view", [*TABLES.values(), *IMAGES.values(), *SERIES.values()], ids=[*TABLES, *IMAGES, *SERIES]
+)
 def test_is_a_frozen_value(view):
     field = dataclasses.fields(view)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -98,9 +135,11 @@ def test_gives_a_new_finite_tensor_of_the_same_kind(view, data, dtype):
     result = applied(view, given)
     assert result.shape == given.shape
     assert result.dtype == dtype
-    assert result.isfinite().all()
+    assert not result.isinf().any()
+    assert getattr(data, "func", data) is series_data or not result.isnan().any()
+    assert not (given.isnan().all(dim=-1) & ~result.isnan().all(dim=-1)).any()
     result.fill_(-7.0)
-    assert torch.equal(given, before)
+    assert equal(given, before)
 
 
 @pytest.mark.parametrize(("view", "data"), CASES)
@@ -108,28 +147,28 @@ def test_a_row_depends_on_seed_and_index_only(view, data):
     given, index = data(), torch.arange(100, 100 + N)
     whole = applied(view, given, index)
     order = torch.tensor([4, 0, 8, 2, 6, 1, 3, 7, 5])
-    torch.testing.assert_close(applied(view, given[order], index[order]), whole[order], rtol=1e-5, atol=1e-6)
+    close(applied(view, given[order], index[order]), whole[order], rtol=1e-5, atol=1e-6)
     some = torch.tensor([7, 2, 3])
-    torch.testing.assert_close(applied(view, given[some], index[some]), whole[some], rtol=1e-5, atol=1e-6)
+    close(applied(view, given[some], index[some]), whole[some], rtol=1e-5, atol=1e-6)
     for row in (0, 5):
         alone = applied(view, given[row : row + 1], index[row : row + 1])
-        torch.testing.assert_close(alone[0], whole[row], rtol=1e-5, atol=1e-6)
+        close(alone[0], whole[row], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("view", "data"), CASES)
 def test_one_seed_gives_one_result(view, data):
-    assert torch.equal(applied(view, data()), applied(view, data()))
+    assert equal(applied(view, data()), applied(view, data()))
 
 
 @pytest.mark.parametrize(("view", "data"), CHANGING)
 def test_seeds_and_calls_differ(view, data):
     given = data()
-    assert not torch.equal(applied(view, given, seed=1), applied(view, given, seed=2))
-    assert not torch.equal(applied(view, given, seed=1), given)
+    assert not equal(applied(view, given, seed=1), applied(view, given, seed=2))
+    assert not equal(applied(view, given, seed=1), given)
     if hasattr(view, "prepare"):
         view = view.prepare(table_data(50) if given.ndim == 3 else given)
     generator = RowGenerator(1, torch.arange(N))
-    assert not torch.equal(view(given, generator), view(given, generator))
+    assert not equal(view(given, generator), view(given, generator))
 
 
 @pytest.mark.parametrize(("view", "data"), CASES)
@@ -162,7 +201,7 @@ def test_does_not_follow_autocast_to_fewer_bits(view, data):
     given = data()
     expected = applied(view, given)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(applied(view, given), expected)
+        assert equal(applied(view, given), expected)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -172,4 +211,4 @@ def test_gives_the_same_on_a_gpu():
         if not isinstance(view, views.PerSample):
             result = applied(view, data().cuda(), index)
             assert result.device == index.device
-            torch.testing.assert_close(result.cpu(), applied(view, data()), rtol=1e-4, atol=1e-4)
+            close(result.cpu(), applied(view, data()), rtol=1e-4, atol=1e-4)

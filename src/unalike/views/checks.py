@@ -46,6 +46,18 @@ def at_least_one(name: str, value: Any) -> None:
         raise InvalidParameter(f"`{name}` must be a whole number of 1 or more; got {value!r}. Give for example 5.")
 
 
+def several(name: str, value: Any) -> None:
+    """Refuse what is no whole number of 2 or more.
+
+    Raises
+    ------
+    InvalidParameter
+        When it is not.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 2:
+        raise InvalidParameter(f"`{name}` must be a whole number of 2 or more; got {value!r}. Give for example 4.")
+
+
 def interval(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> tuple[float, float]:
     """``(low, high)`` of a setting that says between which numbers to draw.
 
@@ -94,6 +106,21 @@ def images(data: Tensor) -> None:
         raise InvalidInput(
             "`data` must be images of shape (n, channels, height, width) in floating point; got "
             f"shape {tuple(data.shape)} of {data.dtype}. Convert whole numbers with data.float() and scale them."
+        )
+
+
+def series(data: Tensor) -> None:
+    """Refuse what is no batch of windows of series.
+
+    Raises
+    ------
+    InvalidInput
+        When `data` is not ``(n, channels, length)`` floating point with at least one step.
+    """
+    if data.ndim != 3 or data.shape[2] == 0 or not data.is_floating_point():
+        raise InvalidInput(
+            "`data` must be windows of series of shape (n, channels, length) in floating point; got "
+            f"shape {tuple(data.shape)} of {data.dtype}. Put channels before steps: data.transpose(1, 2)."
         )
 
 
