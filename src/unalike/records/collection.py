@@ -18,13 +18,15 @@ class Segment:
     Parameters
     ----------
     values : ndarray
-        ``(t, channels)`` float32; NaN where nothing was measured.
+        ``(t, channels)`` float64, since a channel may vary little around a large value; NaN where nothing was
+        measured.
     entity : str
         Whose record: a machine, a sensor; empty where there is only one.
     start : int
         Number of the first step in its record.
     times : ndarray or None
-        ``(t,)``: when each step was, as the user's data tells it.
+        ``(t,)``: when each step was, as the user's data tells it: numbers, or ``datetime64`` (in UTC where the data
+        have a time zone).
     """
 
     values: FloatArray
@@ -41,6 +43,25 @@ class Segment:
         return replace(self, values=self.values[start:stop], start=self.start + start, times=times)
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What the times of records are.
+
+    Parameters
+    ----------
+    step : float
+        Between two steps: seconds where times are dates, else in their own unit; above 0.
+    dated : bool
+        Whether times are dates, not numbers.
+    zone : str, optional
+        Time zone in which the data told them.
+    """
+
+    step: float
+    dated: bool
+    zone: str | None = None
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Records:
     """Segments, one after the other; a step is named by its position among all of them.
@@ -51,10 +72,16 @@ class Records:
         In order; all of the same channels. Two segments of one entity do not touch in time.
     channels : tuple of str
         Names of the channels.
+    named : bool
+        Whether the user's data named them; those of arrays are ``x0``, ``x1``…
+    clock : Clock, optional
+        Of the times; None where no times are known.
     """
 
     segments: tuple[Segment, ...]
     channels: tuple[str, ...]
+    named: bool = False
+    clock: Clock | None = None
 
     def __len__(self) -> int:
         return sum(map(len, self.segments))
