@@ -83,7 +83,7 @@ def test_an_event_tells_its_peak_and_the_ids_of_its_ends() -> None:
 
 def test_the_frame_names_the_entity_only_where_there_are_many() -> None:
     assert list(decided("#.").to_dict()) == ["id", "score", "p_value", "is_anomaly"]
-    assert list(decided("#.", entities="ab").to_dict())[0] == "entity"
+    assert next(iter(decided("#.", entities="ab").to_dict())) == "entity"
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,7 @@ class Events(Sequence[Event]):
         return Events(self.items[position]) if isinstance(position, slice) else self.items[position]
 
     def to_dict(self) -> dict[str, npt.NDArray[Any]]:
-        """Columns ``entity``, ``first``, ``last`` (ids), ``start``, ``end``, ``peak`` (step numbers), ``score``,
-        ``p_value``, one row per event.
-        """  # fmt: skip
+        """One row per event: ``entity``, ids ``first last``, steps ``start end peak``, ``score``, ``p_value``."""
         columns = {
             "entity": np.array([event.record for event in self.items], dtype=np.str_),
             "first": np.array([event.first for event in self.items]),

@@ -110,7 +110,7 @@ class Samples:
         return Parts(len(owner), load_parts(modality, parts, keep=True), owner, groups, time)
 
     def held_out(self, modality: Modality, parts: Split) -> tuple[Parts, IntArray, IntArray]:
-        """The parts of the calibration samples (in time: with the gaps around), their positions, those that calibrate."""
+        """The parts of the calibration samples (in time: with the gaps around), their positions, which calibrate."""
         if not isinstance(modality, InTime):
             rows = parts.calibration
             return self.parts(modality, rows), rows, np.arange(len(rows))

@@ -20,7 +20,7 @@ Loader = Callable[[IntArray], Tensor]
 
 @dataclass(frozen=True)
 class Parts:
-    """Parts of samples with what is known of them; `load` makes the tensor of some, `owner` is as `Modality.cut` says."""
+    """Parts of samples with what is known of them; `load` makes tensors of some, `owner` is as `Modality.cut` says."""
 
     n: int
     load: Loader

@@ -17,7 +17,10 @@ from unalike.modalities.moments import center_and_scale
 from unalike.modalities.prints import step_prints
 from unalike.modalities.windows import Windows, cut, mean_over_windows
 from unalike.plain import is_number
-from unalike.records import Records
+from unalike.records import Records, naming
+from unalike.records.grid import LONGEST_GAP
+from unalike.records.intake import collected
+from unalike.records.raw import Learned
 from unalike.types import Branch, FloatArray, IntArray, Schema, View
 
 if TYPE_CHECKING:
@@ -47,17 +50,17 @@ class Series:
         Steps that are looked at together. ``"auto"``: the period of the training records.
     stride : int, optional
         Steps from one window to the next; None: a sixteenth of a window.
+    longest_gap : int
+        Steps without a row that count as missing; after more a new segment of the record begins.
     most_windows : int
         Training takes at most so many windows, further apart, where records are long.
 
     Attributes
     ----------
-    channels_ : tuple of str
-        Names of the channels.
+    learned_ : Learned
+        Names of the channels, and the time between two steps where times are known.
     window_, stride_ : int
         What is used.
-    step_ : float or None
-        Time between two steps; None where no times are known.
     center_, scale_ : ndarray
         ``(channels,)`` mean and standard deviation over the training steps; 1 for a constant channel.
 
@@ -74,6 +77,7 @@ class Series:
     step: float | str | None = None
     window: int | Literal["auto"] = "auto"
     stride: int | None = None
+    longest_gap: int = LONGEST_GAP
     most_windows: int = 8_000
 
     name = "series"
@@ -88,10 +92,28 @@ class Series:
         if not (is_number(self.most_windows) and self.most_windows >= 2):
             raise InvalidParameter(f"`most_windows` must be a number of at least 2; got {self.most_windows!r}.")
 
+    def check(self, X: Any) -> Records:
+        """Read what may be one record or many, and bring it to a regular grid (`unalike.records.intake`).
+
+        Raises
+        ------
+        InvalidInput
+            As `unalike.records.intake.collected`.
+        """
+        return collected(
+            X,
+            time=self.time,
+            entity=self.entity,
+            ignore=self.ignore,
+            step=self.step,
+            longest_gap=self.longest_gap,
+            learned=getattr(self, "learned_", None),
+        )
+
     def split(self, X: Records, reference: float, calibration: float) -> Split:
         """Blocks of steps that train, are compared with and calibrate (see `modalities.blocks`)."""
-        self.window_ = self._window(X)
-        return split_blocks(X, self.window_, reference, calibration)
+        self.planned_ = self._window(X)
+        return split_blocks(X, self.planned_, reference, calibration)
 
     def fit(self, X: Records) -> Series:
         """Learn window, stride and the scale of each channel from training steps.
@@ -101,12 +123,12 @@ class Series:
         InvalidInput
             When nothing was measured, or no training record holds a window.
         """
-        if not hasattr(self, "window_"):
-            self.window_ = self._window(X)
+        # A window that the gaps were made for stays, though a part of the steps may have another period.
+        self.window_ = getattr(self, "planned_", None) or self._window(X)
         values = np.concatenate([segment.values for segment in X.segments]).astype(np.float64)
         if np.isnan(values).all():
             raise InvalidInput("`X` must hold measured values to train on; got missing values only.")
-        self.channels_ = X.channels
+        self.learned_ = Learned.of(X)
         self.center_, self.scale_ = center_and_scale(values, ["number"] * len(X.channels))
         self.stride_ = self.stride or max(self.window_ // _STRIDES, 1)
         self.stride_ = max(self.stride_, len(X) // self.most_windows)
@@ -116,7 +138,7 @@ class Series:
     def schema(self) -> Schema:
         """Shape ``(channels, window)``."""
         self._need_fit()
-        return Schema((len(self.channels_), self.window_))
+        return Schema((len(self.learned_.channels), self.window_))
 
     def cut(self, X: Records) -> tuple[Windows, IntArray]:
         """Overlapping windows, and ``(n_windows, 2)`` the steps that each covers."""
@@ -137,10 +159,8 @@ class Series:
 
     def timeline(self, X: Records) -> tuple[npt.NDArray[Any], IntArray]:
         """``(n,)`` each: the entity of each step, and its number in the record."""
-        lengths = [len(segment) for segment in X.segments]
-        entities = np.repeat(np.array([segment.entity for segment in X.segments], dtype=np.str_), lengths)
         steps = [segment.start + np.arange(len(segment)) for segment in X.segments]
-        return entities, np.concatenate([np.zeros(0, dtype=np.int64), *steps])
+        return naming.entities(X), np.concatenate([np.zeros(0, dtype=np.int64), *steps])
 
     def fingerprints(self, X: Records) -> npt.NDArray[np.uint64]:
         """``(n,)``: each step's, together with those of a window before it."""
@@ -169,7 +189,7 @@ class Series:
 
     def ids(self, X: Records) -> npt.NDArray[Any]:
         """When each step was, where times are known; else its number in the record."""
-        return X.names()
+        return naming.names(X)
 
     def view(self) -> View:
         """A neighbouring window, jittered and scaled."""
@@ -178,13 +198,13 @@ class Series:
     def branches(self) -> tuple[Branch, ...]:
         """The pipeline of `modalities.tunedseries`."""
         self._need_fit()
-        return tunedseries.branches(len(self.channels_))
+        return tunedseries.branches(len(self.learned_.channels))
 
     def state(self) -> dict[str, Any]:
         """Channels, scales, window, stride and step."""
         self._need_fit()
         return {
-            "channels": list(self.channels_),
+            "learned": self.learned_.state(),
             "center": self.center_,
             "scale": self.scale_,
             "window": self.window_,
@@ -193,9 +213,16 @@ class Series:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take what was saved."""
-        self.channels_ = tuple(state["channels"])
+        self.learned_ = Learned.restored(state["learned"])
         self.center_, self.scale_ = state["center"], state["scale"]
         self.window_, self.stride_ = state["window"], state["stride"]
+
+    def _window(self, X: Records) -> int:
+        if self.window != "auto":
+            return int(self.window)
+        from unalike.records.period import period_of
+
+        return period_of(X)
 
     def _need_fit(self) -> None:
         if not hasattr(self, "stride_"):
