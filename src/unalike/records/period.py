@@ -52,10 +52,14 @@ def dominant_period(values: FloatArray, *, least: int = LEAST, most: int = MOST)
     peaks = np.flatnonzero((correlation[1:-1] > correlation[:-2]) & (correlation[1:-1] >= correlation[2:])) + 1
     peaks = peaks[(peaks >= least) & (peaks <= most)]
     rise = correlation[peaks] - np.minimum.accumulate(correlation)[peaks]
-    peaks = peaks[(rise >= _RISE) & (correlation[peaks] > _noise(level))]
+    error = _error(correlation, int((~np.isnan(level)).sum()))
+    peaks = peaks[(rise >= _RISE) & (correlation[peaks] > 2.0 * error)]
     if len(peaks) == 0:
         return None
-    return int(peaks[np.argmax(correlation[peaks] >= _AS_HIGH * correlation[peaks].max())])
+    highest = float(correlation[peaks].max())
+    first = int(peaks[np.argmax(correlation[peaks] >= min(_AS_HIGH * highest, highest - error))])
+    around = np.arange(max(round(0.9 * first), least), min(round(1.1 * first), most) + 1)
+    return int(around[np.argmax(correlation[around])])
 
 
 def period_of(records: Records, fallback: int = FALLBACK) -> int:
@@ -123,9 +127,10 @@ def _level(values: FloatArray) -> FloatArray | None:
     return None if spread < 1e-9 else np.asarray(left / spread)
 
 
-def _noise(level: FloatArray) -> float:
-    """What the highest of some hundred autocorrelations of noise hardly exceeds."""
-    return 4.0 / float(np.sqrt((~np.isnan(level)).sum()))
+def _error(correlation: FloatArray, n: int) -> float:
+    """About what chance adds to a value of the autocorrelation: more where neighbours are alike (Bartlett 1946)."""
+    alike = correlation[1 : 1 + int(np.argmax(correlation[1:] < 0.5))]
+    return float(max(2.0, 1.25 * np.sqrt(1.0 + 2.0 * (alike**2).sum())) / np.sqrt(n))
 
 
 def _evenly(n: int, most: int) -> IntArray:
