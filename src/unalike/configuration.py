@@ -46,9 +46,13 @@ STAGES: dict[str, Mapping[str, str]] = {
     "encoders": encoders.NAMES,
     "modalities": modalities.MODALITIES,
     "objectives": objectives.NAMES,
-    "scorers": scorers.SCORERS,
+    "scorers": {**scorers.SCORERS, "per-block": "unalike.scorers.blocks:PerBlock"},
     "thresholds": thresholds.THRESHOLDS,
-    "views": {**views.NAMES, "compose": "unalike.views.compose:Compose"},
+    "views": {
+        **views.NAMES,
+        "compose": "unalike.views.compose:Compose",
+        "inject-anomalies": "unalike.objectives.anomalies:InjectAnomalies",
+    },
 }
 """What each stage's parts may be called."""
 
@@ -61,6 +65,7 @@ _STAGE_OF = {
     "views": "views",
     "each": "thresholds",
     "shifts": "views",
+    "injection": "views",
 }
 """Stage of what a keyword or a field of that name holds."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from unalike import views
+from unalike import objectives, views
 from unalike.seeding import RowGenerator
 
 N = 9
@@ -70,6 +70,7 @@ TABLES = {name: view for name, view in NAMED.items() if is_table(view)} | {
 SERIES = {name: view for name, view in NAMED.items() if is_series(view)} | {
     "scale, joint": views.Scale(joint=True),
     "mask-steps, joint": views.MaskSteps(share=0.3, run=0.2, joint=True),
+    "inject-anomalies": objectives.InjectAnomalies(),
     "compose-series": views.Compose((views.TimeWarp(), views.Shift(), views.MaskSteps(), views.MaskFrequencies())),
 }
 IMAGES = {name: view for name, view in NAMED.items() if not is_table(view) and not is_series(view)} | {
@@ -100,12 +101,17 @@ CHANGING = [
 ] + [pytest.param(views.Grayscale(p=0.5), partial(image_data, 3), id="grayscale")]
 
 
+def prepared(view, data):
+    if not hasattr(view, "prepare"):
+        return view
+    if data.ndim == 4:
+        return view.prepare(image_data(data.shape[1]))
+    return view.prepare(table_data(50) if data.shape[-1] == 2 else series_data(data.shape[1], 50))
+
+
 def applied(view, data, index=None, seed=SEED):
     index = torch.arange(100, 100 + len(data)) if index is None else index
-    if hasattr(view, "prepare"):
-        pool = table_data(50) if data.ndim == 3 else image_data(data.shape[1])
-        view = view.prepare(pool)
-    return view(data, RowGenerator(seed, index))
+    return prepared(view, data)(data, RowGenerator(seed, index))
 
 
 @pytest.mark.parametrize(
@@ -165,8 +171,7 @@ def test_seeds_and_calls_differ(view, data):
     given = data()
     assert not equal(applied(view, given, seed=1), applied(view, given, seed=2))
     assert not equal(applied(view, given, seed=1), given)
-    if hasattr(view, "prepare"):
-        view = view.prepare(table_data(50) if given.ndim == 3 else given)
+    view = prepared(view, given)
     generator = RowGenerator(1, torch.arange(N))
     assert not equal(view(given, generator), view(given, generator))
 
@@ -185,8 +190,7 @@ def test_leaves_the_global_generators_alone(view, data):
 def test_draws_as_much_for_any_batch(view, data):
     # A view that drew less for some batches would shift the numbers of the views after it.
     given = data()
-    if hasattr(view, "prepare"):
-        view = view.prepare(table_data(50) if given.ndim == 3 else given)
+    view = prepared(view, given)
     after = []
     for rows in (slice(None), slice(0, 1), slice(3, 5)):
         generator = RowGenerator(SEED, torch.arange(N)[rows])

@@ -189,9 +189,10 @@ def test_all_together_is_the_composition(table):
 
 def test_every_named_view_can_be_checked(table, zeros):
     kinds = {"unalike.views.table": ("table", table[:60]), "unalike.views.image": ("image", zeros.train[:60])}
-    of_these = [(name, kinds[module]) for name, entry in views.NAMES.items() if (module := entry.split(":")[0]) in kinds]
-    assert {kind for _, (kind, _) in of_these} == {"table", "image"}
-    for name, (kind, X) in of_these:
+    of_these = {name: module for name, entry in views.NAMES.items() if (module := entry.split(":")[0]) in kinds}
+    assert set(of_these.values()) == set(kinds)
+    for name, module in of_these.items():
+        kind, X = kinds[module]
         assert check_views(X, kind, views=name, objectives=())[name].verdict in ("fine", "too strong", "too weak")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from unalike.lookup import exported
 
 if TYPE_CHECKING:
+    from unalike.objectives.anomalies import InjectAnomalies
     from unalike.objectives.csi import CSI
     from unalike.objectives.icl import ICL
     from unalike.objectives.moco import MoCo
@@ -28,8 +29,10 @@ NAMES = {
     "synthetic-contrast": "unalike.objectives.synthetic:SyntheticContrast",
 }
 
-__all__ = ["CSI", "ICL", "NAMES", "MoCo", "SimCLR", "SupCon", "SyntheticContrast"]
+_TOOLS = {"inject-anomalies": "unalike.objectives.anomalies:InjectAnomalies"}
+
+__all__ = ["CSI", "ICL", "NAMES", "InjectAnomalies", "MoCo", "SimCLR", "SupCon", "SyntheticContrast"]
 
 
 def __getattr__(name: str) -> Any:
-    return exported(__name__, NAMES, name)
+    return exported(__name__, {**NAMES, **_TOOLS}, name)

@@ -226,5 +226,6 @@ class MaskFrequencies:
         spectrum = torch.fft.rfft(torch.where(missing, mean, data), dim=2)
         removed = generator.uniform(channels, spectrum.shape[2]) < self.share
         removed[..., 0] = False
-        made = torch.fft.irfft(spectrum.masked_fill(removed, 0.0), n=length, dim=2)
-        return made.masked_fill(missing, torch.nan)
+        made: Tensor = torch.fft.irfft(spectrum.masked_fill(removed, 0.0), n=length, dim=2)
+        made.masked_fill_(missing, torch.nan)
+        return made
