@@ -11,7 +11,20 @@ import torch
 from torch import nn
 
 from unalike import encoders
-from unalike.encoders import MLP, NAMES, ConvNet, Raw, RawTable, ResNet18, TableMLP, TableTransformer, Timm
+from unalike.encoders import (
+    MLP,
+    NAMES,
+    ConvNet,
+    Raw,
+    RawTable,
+    RawWindow,
+    ResNet18,
+    TableMLP,
+    TableTransformer,
+    Timm,
+    WindowResidual,
+    WindowStatistics,
+)
 from unalike.encoders.build import build_encoder
 from unalike.lookup import named
 from unalike.seeding import RowGenerator
@@ -20,6 +33,7 @@ from unalike.types import Encoder, EncoderSettings, Schema
 GREY, COLOR, MANY = Schema((1, 8, 8)), Schema((3, 32, 24)), Schema((5, 16, 16))
 TABLE = Schema((5, 2), (0, 4, 0, 0, 3))
 VECTORS = Schema((6,))
+ONE, SEVERAL = Schema((1, 40)), Schema((3, 19))
 
 CASES = {
     "convnet-grey": (ConvNet(), GREY),
@@ -52,9 +66,15 @@ CASES = {
     "raw-table-log": (RawTable(scaling="signed-log"), TABLE),
     "raw-table-quantile": (RawTable(scaling="quantile"), TABLE),
     "raw-table-categories": (RawTable(scaling="quantile"), Schema((2, 2), (3, 9))),
+    "raw-window": (RawWindow(), SEVERAL),
+    "raw-window-norm": (RawWindow(points=7, instance_norm=True), SEVERAL),
+    "window-statistics": (WindowStatistics(), SEVERAL),
+    "window-residual": (WindowResidual(), SEVERAL),
+    "window-residual-channels": (WindowResidual(channels="independent", variance=0.7, norms=True), SEVERAL),
 }
 
 TABLES = [name for name in CASES if "table" in name]
+SERIES = [name for name, (_, schema) in CASES.items() if schema in (ONE, SEVERAL)]
 
 
 class Case:
@@ -222,6 +242,20 @@ def test_all_missing_columns_give_finite_embeddings(case):
     with torch.no_grad():
         for data in (missing, case.data(8)):
             assert torch.isfinite(module(data)).all()
+
+
+@pytest.mark.parametrize("case", SERIES, indirect=True)
+def test_windows_with_missing_cells_give_finite_embeddings_alone_as_in_a_batch(case):
+    data = case.data(8)
+    data[1, 0, 3:9], data[2], data[3, :, :-1], data[4, :, ::2] = torch.nan, torch.nan, torch.nan, torch.nan
+    for sample in (None, data, torch.full_like(data, torch.nan)):
+        module = case.make(sample=sample).eval()
+        with torch.no_grad():
+            together = module(data)
+            alone = torch.cat([module(data[row : row + 1]) for row in range(8)])
+        assert torch.isfinite(together).all()
+        assert torch.allclose(alone, together, rtol=1e-5, atol=1e-5)
+        assert torch.allclose(module(case.data(8))[[0, 5, 6, 7]], together[[0, 5, 6, 7]], rtol=1e-5, atol=1e-5)
 
 
 def test_it_computes_in_double_precision_when_told(case):

@@ -15,21 +15,39 @@ if TYPE_CHECKING:
     from unalike.encoders.convnet import ConvNet
     from unalike.encoders.mlp import MLP, TableMLP
     from unalike.encoders.raw import Raw, RawTable
+    from unalike.encoders.residual import WindowResidual
     from unalike.encoders.resnet import ResNet18
     from unalike.encoders.tabletransformer import TableTransformer
+    from unalike.encoders.window import RawWindow, WindowStatistics
 
 NAMES = {
     "convnet": "unalike.encoders.convnet:ConvNet",
     "mlp": "unalike.encoders.mlp:MLP",
     "raw": "unalike.encoders.raw:Raw",
     "raw-table": "unalike.encoders.raw:RawTable",
+    "raw-window": "unalike.encoders.window:RawWindow",
     "resnet18": "unalike.encoders.resnet:ResNet18",
     "table-mlp": "unalike.encoders.mlp:TableMLP",
     "table-transformer": "unalike.encoders.tabletransformer:TableTransformer",
     "timm": "unalike.encoders.backbones:Timm",
+    "window-residual": "unalike.encoders.residual:WindowResidual",
+    "window-statistics": "unalike.encoders.window:WindowStatistics",
 }
 
-__all__ = ["MLP", "NAMES", "ConvNet", "Raw", "RawTable", "ResNet18", "TableMLP", "TableTransformer", "Timm"]
+__all__ = [
+    "MLP",
+    "NAMES",
+    "ConvNet",
+    "Raw",
+    "RawTable",
+    "RawWindow",
+    "ResNet18",
+    "TableMLP",
+    "TableTransformer",
+    "Timm",
+    "WindowResidual",
+    "WindowStatistics",
+]
 
 
 def __getattr__(name: str) -> Any:

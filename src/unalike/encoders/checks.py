@@ -54,6 +54,18 @@ def positive(name: str, value: Any) -> None:
         raise InvalidParameter(f"`{name}` must be a finite number above 0; got {value!r}. Try 0.1.")
 
 
+def truth(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False.
+
+    Raises
+    ------
+    InvalidParameter
+        When it is not.
+    """
+    if not isinstance(value, bool):
+        raise InvalidParameter(f"`{name}` must be True or False; got {value!r}.")
+
+
 def one_of(name: str, value: Any, known: Sequence[Any]) -> None:
     """Refuse what is none of the `known` values.
 
@@ -81,6 +93,28 @@ def image_shape(what: str, schema: Schema) -> tuple[int, int, int]:
         )
     channels, height, width = schema.shape
     return channels, height, width
+
+
+def series_shape(what: str, schema: Schema, *, fixed: bool = False) -> tuple[int, int]:
+    """``(channels, length)`` of the windows that `schema` describes; a length that varies is -1.
+
+    Raises
+    ------
+    InvalidParameter
+        When it describes no windows, or where the length varies and must be `fixed`.
+    """
+    if len(schema.shape) != 2 or schema.levels or schema.shape[0] < 1:
+        raise InvalidParameter(
+            f"`encoder` {what} must get windows of a time series (channels, length); got samples of shape "
+            f"{schema.shape}. Images take ConvNet, tables TableMLP, other data MLP."
+        )
+    channels, length = schema.shape
+    if fixed and length < 1:
+        raise InvalidParameter(
+            f"`encoder` {what} must get windows of one length; got shape {schema.shape}, where -1 varies. Cut windows "
+            "of one length first."
+        )
+    return channels, length
 
 
 def fixed_size(what: str, schema: Schema) -> int:

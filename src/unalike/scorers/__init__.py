@@ -11,6 +11,7 @@ from unalike import lookup
 
 if TYPE_CHECKING:
     from unalike.scorers.adapter import Outlier
+    from unalike.scorers.blocks import PerBlock
     from unalike.scorers.boundary import IsolationForest
     from unalike.scorers.density import KernelDensity
     from unalike.scorers.fusion import Fusion
@@ -39,6 +40,7 @@ _EXPORTED = {
     **SCORERS,
     "outlier": "unalike.scorers.adapter:Outlier",
     "fusion": "unalike.scorers.fusion:Fusion",
+    "per-block": "unalike.scorers.blocks:PerBlock",
 }
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "ObjectiveScore",
     "OneClassSVM",
     "Outlier",
+    "PerBlock",
 ]
 
 

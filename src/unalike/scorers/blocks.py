@@ -1,0 +1,201 @@
+"""One scorer for each block of an embedding, as for each channel of a time series.
+
+A joint distance over many channels is the sum of theirs: an anomaly in one of them drowns in the ordinary variation of
+the others. Apart, each channel is held against its own usual scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from unalike.errors import InvalidInput, InvalidParameter
+from unalike.plain import is_number, unlearned
+from unalike.scorers.arrays import checked, require_choice, require_count, require_fitted
+from unalike.scorers.build import build_scorer
+from unalike.scorers.neighbors import KNN
+from unalike.types import FloatArray, IntArray, Scorer, Stateful
+
+_FLOOR = 1e-3
+
+
+@dataclass
+class PerBlock:
+    """Score = mean over the blocks of an embedding of each block's score, in units of its usual one.
+
+    An embedding ``(blocks * d,)`` is cut into `blocks` blocks of ``d`` neighbouring numbers, such as the channels of an
+    encoder with ``channels="independent"``. Each has a scorer of its own, whose scores are divided by the median of
+    their absolute reference scores. It is made for scores that are distances.
+
+    Parameters
+    ----------
+    scorer : Scorer or str
+        Of each block; only its settings are used.
+    blocks : int
+        How many.
+    combine : {"mean", "max", "top"}
+        The mean over all blocks; the largest; the mean over the `share` of blocks that score highest.
+    share : float
+        With ``combine="top"``: above 0 and at most 1; at least one block counts.
+
+    Attributes
+    ----------
+    scorers_ : list of Scorer
+        One per block, fitted.
+    units_ : ndarray
+        ``(blocks,)``: what each block's scores are divided by, above 0.
+    reference_scores_ : ndarray
+        ``(r,)``, combined from those of the blocks, which are of the same rows.
+
+    Raises
+    ------
+    InvalidParameter
+        A setting out of range; by `fit`, embeddings that cannot be cut into so many blocks.
+
+    Notes
+    -----
+    A unit is at least 0.001 times the mean one. So a channel that never moved in training scores 0 as long as it does
+    not move, and high as soon as it does; where no channel moved, units are 1.
+    """
+
+    scorer: Any = field(default_factory=lambda: KNN(k=3))
+    blocks: int = field(default=1, kw_only=True)
+    combine: Literal["mean", "max", "top"] = field(default="mean", kw_only=True)
+    share: float = field(default=0.2, kw_only=True)
+
+    def __post_init__(self) -> None:
+        require_count("blocks", self.blocks)
+        require_choice("combine", self.combine, ("mean", "max", "top"))
+        if not is_number(self.share) or not 0.0 < self.share <= 1.0:
+            raise InvalidParameter(f"`share` must be above 0 and at most 1; got {self.share!r}. Try 0.2.")
+        build_scorer(self.scorer)
+
+    def fit(self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None) -> Self:
+        """Fit one scorer per block on ``(n, blocks * d)`` normal `embeddings` (see `unalike.types.Scorer`)."""
+        rows = checked(embeddings)
+        if rows.shape[1] % self.blocks:
+            raise InvalidParameter(
+                f"`blocks` must divide the width of the embeddings, {rows.shape[1]}; got {self.blocks}. Give the "
+                "number of channels that the encoder puts side by side."
+            )
+        self.width_ = rows.shape[1]
+        held = self._references(reference)
+        self.scorers_: list[Scorer] = [
+            self._fresh().fit(block, held_block, groups)
+            for block, held_block in zip(self._cut(rows), held, strict=True)
+        ]
+        self._refer()
+        return self
+
+    def score(self, embeddings: FloatArray) -> FloatArray:
+        """``(n,)`` float64 scores of ``(n, blocks * d)`` embeddings; 1 is usual."""
+        return self._combined(self.block_scores(embeddings))
+
+    def block_scores(self, embeddings: FloatArray) -> FloatArray:
+        """``(n, blocks)`` float64: each block's score in its unit, to tell which of them is unlike."""
+        blocks = self._known(embeddings, empty=True)
+        scores = [scorer.score(block) for scorer, block in zip(self.scorers_, blocks, strict=True)]
+        return np.stack(scores, axis=1) / self.units_
+
+    @property
+    def absorbed_(self) -> int:
+        """How many rows each block has absorbed."""
+        return min(int(getattr(scorer, "absorbed_", 0)) for scorer in self.scorers_)
+
+    @property
+    def add(self) -> Callable[..., Self]:
+        """``add(embeddings, reference=None, groups=None)``, where the blocks' scorer has it; as `KNN.add`."""
+        if not hasattr(build_scorer(self.scorer), "add"):
+            raise AttributeError(f"{type(self.scorer).__name__} has no `add`")
+        return self._added
+
+    def absorb(self, embeddings: FloatArray, groups: IntArray | None = None) -> FloatArray:
+        """Let each block absorb held-out rows; ``(n,)`` combined scores, as `KNN.absorb`. Units stay.
+
+        Where the blocks' scorer cannot absorb, the rows get their plain scores.
+        """
+        scores = [
+            scorer.absorb(block, groups) if hasattr(scorer, "absorb") else scorer.score(block)
+            for scorer, block in zip(getattr(self, "scorers_", []), self._known(embeddings), strict=True)
+        ]
+        return self._combined(np.stack(scores, axis=1) / self.units_)
+
+    def robust(self) -> Self:
+        """The same with blocks whose scorer is robust, where it can be."""
+        scorer = build_scorer(self.scorer)
+        return replace(self, scorer=scorer.robust() if hasattr(scorer, "robust") else self.scorer)
+
+    def state(self) -> dict[str, Any]:
+        require_fitted(self, "scorers_")
+        learned = {
+            f"block_{number}_{name}": value
+            for number, scorer in enumerate(self.scorers_)
+            for name, value in _stateful(scorer).state().items()
+        }
+        return {"width": self.width_, "units": self.units_, "reference_scores": self.reference_scores_, **learned}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.width_ = int(state["width"])
+        self.units_: FloatArray = np.asarray(state["units"], dtype=np.float64)
+        self.reference_scores_: FloatArray = np.asarray(state["reference_scores"], dtype=np.float64)
+        self.scorers_ = []
+        for number in range(self.blocks):
+            prefix, scorer = f"block_{number}_", self._fresh()
+            own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+            _stateful(scorer).restore(own)
+            self.scorers_.append(scorer)
+
+    def _added(
+        self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None
+    ) -> Self:
+        blocks = self._known(embeddings)
+        for scorer, block, held in zip(self.scorers_, blocks, self._references(reference), strict=True):
+            scorer.add(block, held, groups)  # type: ignore[attr-defined]
+        self._refer()
+        return self
+
+    def _fresh(self) -> Scorer:
+        return build_scorer(unlearned(self.scorer))
+
+    def _known(self, embeddings: FloatArray, empty: bool = False) -> list[FloatArray]:
+        """The blocks of new rows."""
+        require_fitted(self, "scorers_")
+        return self._cut(checked(embeddings, width=self.width_, empty=empty))
+
+    def _references(self, reference: FloatArray | None) -> list[FloatArray | None]:
+        if reference is None:
+            return [None] * self.blocks
+        return list(self._cut(checked(reference, name="reference", width=self.width_)))
+
+    def _cut(self, rows: FloatArray) -> list[FloatArray]:
+        return [np.ascontiguousarray(block) for block in np.split(rows, self.blocks, axis=1)]
+
+    def _refer(self) -> None:
+        """Units and reference scores from those of the blocks."""
+        scores = np.stack([scorer.reference_scores_ for scorer in self.scorers_], axis=1)  # (r, blocks)
+        if not np.isfinite(scores).all():
+            raise InvalidInput("`reference` must get finite scores from the scorer of each block; it does not.")
+        units = np.median(np.abs(scores), axis=0)
+        self.units_ = np.maximum(units, _FLOOR * units.mean()) if units.any() else np.ones(self.blocks)
+        self.reference_scores_ = self._combined(scores / self.units_)
+
+    def _combined(self, scores: FloatArray) -> FloatArray:
+        """``(n, blocks)`` to ``(n,)``; each row as if it came alone."""
+        if self.combine == "max":
+            return np.asarray(scores.max(axis=1))
+        if self.combine == "top":
+            counted = max(round(self.share * self.blocks), 1)
+            scores = np.sort(scores, axis=1)[:, self.blocks - counted :]
+        return np.asarray(np.ascontiguousarray(scores).mean(axis=1))
+
+
+def _stateful(scorer: Scorer) -> Stateful:
+    if not isinstance(scorer, Stateful):
+        raise InvalidParameter(
+            f"`scorer` must have `state()` and `restore(state)` to be saved; {type(scorer).__name__} has not. Add them "
+            "(see unalike.types.Stateful), or use one of unalike's."
+        )
+    return scorer
