@@ -94,10 +94,15 @@ def usual_step(after: Sequence[FloatArray]) -> float | None:
     together = np.concatenate([np.zeros(0), *map(np.diff, after)])
     if len(together) == 0:
         return None
-    median = float(np.median(together))
+    median = _median(together)
     near = together[np.abs(together - median) < 0.5 * median]
     mean = float(near.mean()) if len(near) else median
     return min((median, mean), key=lambda step: sum(_misplaced(since, step) for since in after))
+
+
+def _median(apart: FloatArray) -> float:
+    """A difference that is there, where the mean of two in the middle would be none."""
+    return float(np.quantile(apart, 0.5, method="lower"))
 
 
 def _misplaced(after: FloatArray, step: float) -> int:
@@ -136,7 +141,7 @@ def _rising(order: IntArray) -> bool:
 def _segments(raw: Raw, after: FloatArray, step: float, longest: int) -> list[Segment]:
     """One record on its grid."""
     times, apart = np.asarray(raw.times), np.diff(after)
-    own = float(np.median(apart)) if len(apart) else step
+    own = _median(apart) if len(apart) else step
     if abs(own - step) <= _NEAR * step and (np.abs(apart - own) <= _ALIKE * own).all():
         return [Segment(raw.values, raw.entity, 0, times)]
     steps = np.rint(after / step)
@@ -190,9 +195,7 @@ def _check_size(raw: Raw, steps: FloatArray, step: float, longest: int) -> None:
 
 def _tell_of_other_steps(raws: Sequence[Raw], after: Sequence[FloatArray], step: float, *, of_fit: bool) -> None:
     """Where rows are much nearer or further apart than the wanted step, a warning says so."""
-    medians = {
-        raw.called(): float(np.median(np.diff(since))) for raw, since in zip(raws, after, strict=True) if len(since) > 1
-    }
+    medians = {raw.called(): _median(np.diff(since)) for raw, since in zip(raws, after, strict=True) if len(since) > 1}
     others = {name: median for name, median in medians.items() if not 1.0 / _APART <= median / step <= _APART}
     if others:
         name, median = next(iter(others.items()))

@@ -133,7 +133,7 @@ def _each(X: Any, roles: Roles) -> Iterable[tuple[str, Any]]:
         if not X:
             raise InvalidInput("`X` must hold at least one record; got an empty dict.")
         return [(str(name), one) for name, one in X.items()]
-    if isinstance(X, (list, tuple)) and X and not any(_is_row(one) for one in X):
+    if isinstance(X, (list, tuple)) and not all(_is_row(one) for one in X):
         return [(_stem(Path(one)) if reading.is_path(one) else str(i), one) for i, one in enumerate(X)]
     return [("", X)]
 
