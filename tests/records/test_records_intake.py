@@ -94,6 +94,11 @@ def test_a_folder_is_one_record_per_file(tmp_path: Path) -> None:
     assert [segment.entity for segment in X.segments] == ["b", "hall/a", "hall/north/a.v2"]
     one = collected([tmp_path / "b.csv", tmp_path / "hall" / "a.parquet"])
     equal(one, [[1], [2], [3]], [[7], [8]])
+    assert [segment.entity for segment in one.segments] == ["b", "a"]
+    (tmp_path / "c").mkdir()
+    pd.DataFrame({"x": [5]}).to_csv(tmp_path / "c" / "b.csv", index=False)
+    alike = collected([str(tmp_path / "b.csv"), str(tmp_path / "c" / "b.csv")])
+    assert [segment.entity for segment in alike.segments] == [str(tmp_path / "b"), str(tmp_path / "c" / "b")]
 
 
 def test_an_entity_may_be_in_several_files(tmp_path: Path) -> None:
@@ -327,6 +332,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a text column": (FULL[["who", "x"]], {}, r"Column 'who'.*texts.*entity='who'.*ignore=\['who'\]"),
     "a second text column": (FULL, {"time": "t", "entity": "x"}, r"leave it out with ignore=\['who'\]"),
     "a date column": (FULL.astype({"t": "datetime64[ns]"})[["t", "x"]], {}, r"Column 't'.*time='t'"),
+    "an index that was written": (pa.table({"": [0, 1], "x": [1, 2]}), {}, r"ignore=\[''\]"),
     "no such column": (FULL, {"time": "wo"}, r"none called \['wo'\].*Did you mean \['who'\]"),
     "no such entity": (FULL, {"time": "t", "entity": "whom"}, r"none called \['whom'\].*'who'"),
     "no such ignored": (FULL, {"ignore": ["y"]}, r"none called \['y'\]"),

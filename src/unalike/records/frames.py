@@ -8,13 +8,12 @@ from typing import Any
 
 import narwhals as nw
 import numpy as np
-import numpy.typing as npt
 
 from unalike import tabular
 from unalike.errors import InvalidInput
 from unalike.records import times as moments
 from unalike.records.raw import Learned, Raw, Times
-from unalike.types import FloatArray
+from unalike.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,8 @@ def of_frame(X: Any, name: str, roles: Roles, learned: Learned | None) -> Iterat
     if roles.entity is None:
         yield whole
     else:
-        yield from _by_entity(whole, _texts(tabular.arrow_column(frame.get_column(roles.entity)), roles.entity))
+        cells = tabular.arrow_column(frame.get_column(roles.entity))
+        yield from _by_entity(whole, *_entities(cells, roles.entity))
 
 
 def _check_names(found: Sequence[Any], roles: Roles, learned: Learned | None, by_index: bool) -> None:
@@ -79,6 +79,11 @@ def _channels(found: Sequence[Any], roles: Roles, learned: Learned | None) -> li
         if not used:
             raise InvalidInput(
                 "`X` must have at least one channel to learn from; got none. Give more, or ignore fewer."
+            )
+        if "" in used:  # it counts the rows, so that all later ones would be unlike those of training
+            raise InvalidInput(
+                "Every channel must have a name; got a column without, as pandas writes its index. Read the file with "
+                "pandas.read_csv(..., index_col=0), or leave it out with ignore=['']."
             )
         return used
     by_text = {str(name): name for name in used}
@@ -155,7 +160,8 @@ def _of_index(index: Any, roles: Roles, n: int) -> tuple[Times | None, str | Non
     return (None, None) if numbers_rows or not (np.diff(times) > 0).all() else (times, None)
 
 
-def _texts(cells: Any, name: str) -> npt.NDArray[Any]:
+def _entities(cells: Any, name: str) -> tuple[list[str], IntArray]:
+    """The names that are in a column, and ``(t,)`` which of them each row has."""
     import pyarrow as pa
 
     if cells.null_count:
@@ -165,16 +171,14 @@ def _texts(cells: Any, name: str) -> npt.NDArray[Any]:
         )
     cells = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
     encoded = cells if pa.types.is_dictionary(cells.type) else cells.dictionary_encode()
-    names = np.array([str(value) for value in encoded.dictionary.to_pylist()], dtype=object)
-    return np.asarray(names[encoded.indices.to_numpy(zero_copy_only=False)])
+    names = [str(value) for value in encoded.dictionary.to_pylist()]
+    return names, np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def _by_entity(whole: Raw, entities: npt.NDArray[Any]) -> Iterator[Raw]:
+def _by_entity(whole: Raw, names: Sequence[str], codes: IntArray) -> Iterator[Raw]:
     """The rows of each entity, in the order in which the entities first appear."""
-    names, first, codes = np.unique(entities.astype(str), return_index=True, return_inverse=True)
     order = np.argsort(codes, kind="stable")
     rows_of = np.split(order, np.cumsum(np.bincount(codes, minlength=len(names)))[:-1])
-    for code in np.argsort(first):
-        rows = rows_of[code]
+    for rows in sorted((rows for rows in rows_of if len(rows)), key=lambda rows: int(rows[0])):
         times = None if whole.times is None else whole.times[rows]
-        yield Raw(str(names[code]), whole.values[rows], whole.channels, True, times, whole.zone)
+        yield Raw(names[int(codes[rows[0]])], whole.values[rows], whole.channels, True, times, whole.zone)

@@ -39,7 +39,7 @@ def collected(
     X : array-like, frame, path, list, dict or Records
         One record: an array ``(t,)`` or ``(t, channels)``; a frame of pandas, polars, Arrow or another library; a list
         of dicts, one per step; a CSV, TSV, Parquet or NPZ file. Many: an array ``(records, t, channels)``; a list or
-        tuple of arrays, frames or files, which are called ``"0"``, ``"1"``…; a dict of them by name; a folder of
+        tuple of arrays or frames, which are called ``"0"``, ``"1"``…, or of files; a dict of them by name; a folder of
         tables, one record per file, called as it without the ending; any frame with a column `entity`. `Records` stay
         as they are.
     time : str, optional
@@ -134,8 +134,16 @@ def _each(X: Any, roles: Roles) -> Iterable[tuple[str, Any]]:
             raise InvalidInput("`X` must hold at least one record; got an empty dict.")
         return [(str(name), one) for name, one in X.items()]
     if isinstance(X, (list, tuple)) and not all(_is_row(one) for one in X):
-        return [(_stem(Path(one)) if reading.is_path(one) else str(i), one) for i, one in enumerate(X)]
+        return list(zip(_names(X), X, strict=True))
     return [("", X)]
+
+
+def _names(records: Sequence[Any]) -> list[str]:
+    """Of a list: files are called as they are without the ending, where need be with their folders; else by number."""
+    paths = [Path(one) for one in records if reading.is_path(one)]
+    stems = [_stem(Path(path.name)) for path in paths]
+    unlike = iter(stems if len(set(stems)) == len(stems) else map(_stem, paths))
+    return [next(unlike) if reading.is_path(one) else str(number) for number, one in enumerate(records)]
 
 
 def _is_row(one: Any) -> bool:

@@ -62,7 +62,7 @@ def of_arrow(cells: Any, name: Any) -> tuple[Times, str | None]:
         return np.asarray(cells.cast("int64").to_numpy(zero_copy_only=False)), None
     if kinds.is_floating(kind) or kinds.is_decimal(kind) or kinds.is_uint64(kind):
         return _floats(cells, name), None
-    advice = "Join them with the date." if kinds.is_time(kind) else "Name another column."
+    advice = "Join them with the date." if kinds.is_time(kind) else "Convert it, or name another column."
     raise InvalidInput(f"{_column(name)} must hold dates or numbers to tell the time; got {kind}. {advice}")
 
 
