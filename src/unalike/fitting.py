@@ -84,7 +84,7 @@ class Samples:
                     f"`{name}` must not be given for records, whose steps are in order; leave it out."
                 )
         check_shares(reference, calibration)
-        parts = modality.split(self.X, reference, calibration)
+        parts: Split = modality.split(self.X, reference, calibration)
         if len(parts.train) < 2:
             raise InvalidInput(f"`X` must hold at least 2 steps to train on; got {len(parts.train)}. Give more.")
         return parts
@@ -104,8 +104,8 @@ class Samples:
         """The parts of some samples, ready for training."""
         parts, owner = modality.cut(take(self.X, positions))
         if isinstance(modality, InTime):
-            time, groups = modality.timing(parts)
-            return Parts(len(owner), load_parts(modality, parts, keep=True), owner, groups, time)
+            begins, blocks = modality.timing(parts)
+            return Parts(len(owner), load_parts(modality, parts, keep=True), owner, blocks, begins)
         groups, time = (None if values is None else values[positions][owner] for values in (self.groups, self.time))
         return Parts(len(owner), load_parts(modality, parts, keep=True), owner, groups, time)
 
@@ -157,7 +157,8 @@ def without_suspects(
     train, reference = np.split(scores, [len(parts.train)])
     kept = parts.train[~most_suspect(train, share)], parts.reference[~most_suspect(reference, share)]
     if isinstance(modality, InTime):
-        kept = modality.whole(samples.X, kept[0]), modality.whole(samples.X, kept[1])
+        whole = [modality.whole(samples.X, positions) for positions in kept]
+        kept = whole[0] if len(whole[0]) else kept[0], whole[1] if len(whole[1]) else kept[1]
     return replace(parts, train=kept[0], reference=kept[1])
 
 

@@ -17,7 +17,7 @@ from unalike.judging import Judge, embed_parts
 from unalike.memory import MOST_ROWS, Memory
 from unalike.parts import Parts, load_parts
 from unalike.plain import unlearned
-from unalike.types import Collection, FloatArray, IntArray, Modality, Scorer
+from unalike.types import Collection, FloatArray, IntArray, InTime, Modality, Scorer
 
 
 def grown_branches(
@@ -39,7 +39,10 @@ def grown_branches(
         When a scorer can do neither.
     """
     parts, owner = modality.cut(X)
-    codes = None if groups is None else groups[owner]
+    if isinstance(modality, InTime):  # parts that overlap must not vouch for each other
+        codes: IntArray | None = modality.timing(parts)[1]
+    else:
+        codes = None if groups is None else groups[owner]
     new = Parts(len(owner), load_parts(modality, parts, keep=True), owner, codes)
     grow = _Grow(memory, new, device)
     return tuple(

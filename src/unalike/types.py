@@ -269,7 +269,7 @@ class InTime(Protocol):
     ``timing(parts) -> time, block``: ``(n_parts,)`` each, where a part begins, in steps, and the block of time that it
     is in; ``timeline(X) -> entity, step``: ``(n,)`` each, whose record a sample is in and its number there;
     ``fingerprints(X) -> (n,)`` uint64, equal for equal samples that follow upon equal ones; ``whole(X, positions)``:
-    those of the positions that are in runs long enough for a part.
+    those of the positions that are in runs long enough for a part, or that are all there is of a record.
     """
 
     def split(self, X: Collection, reference: float, calibration: float) -> Any: ...

@@ -5,7 +5,6 @@ Nothing here changes what it is given: every step makes new objects, so that an 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -15,7 +14,7 @@ import torch
 
 from unalike.branch import FittedBranch, encoded_scores, fusion_weights
 from unalike.data import count, group_codes, shared_out, take
-from unalike.errors import CalibrationWarning, InvalidInput, InvalidParameter, UnalikeWarning
+from unalike.errors import InvalidInput, InvalidParameter, UnalikeWarning, tell
 from unalike.fitting import absorbed_scores
 from unalike.growing import grown_branches
 from unalike.memory import (
@@ -35,8 +34,9 @@ from unalike.plain import unlearned
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import resolve_device
 from unalike.thresholds import build_threshold
+from unalike.thresholds.deciding import takes_entities
 from unalike.thresholds.entities import Entity, entity_names
-from unalike.types import BoolArray, Collection, FloatArray, Modality, Threshold
+from unalike.types import BoolArray, Collection, FloatArray, IntArray, InTime, Modality, Threshold
 
 
 class Updatable(Protocol):
@@ -85,6 +85,7 @@ def _into_scorer(
 ) -> None:
     modality, memory, device = detector.modality_, memory_of(detector), resolve_device(detector.device)
     X = modality.check(X)
+    _need_no_groups(modality, groups)
     _need_calibration(detector, memory, calibration, entities)
     prints = fingerprints(modality, X, np.arange(count(X)))
     if calibration is not None:  # takes the place of the earlier one
@@ -93,7 +94,7 @@ def _into_scorer(
         if both.any():
             raise InvalidInput(f"`calibration` must hold other samples than `X`; {int(both.sum())} are in both.")
         memory = replace(memory, calibrated=prints[:0], absorbed=prints[:0])
-    new = np.flatnonzero(unseen(prints, memory))
+    new = _new(modality, X, prints, memory)
     codes = None if groups is None else group_codes(groups, count(X))[new]
     X = take(X, new)
     branches = grown_branches(detector.branches_, memory, modality, X, codes, device)
@@ -130,12 +131,15 @@ def _into_calibration(
 ) -> None:
     modality, memory = detector.modality_, memory_of(detector)
     X = modality.check(X)
+    _need_no_groups(modality, groups)
+    before = getattr(detector, "calibration_scores_", np.zeros(0))
+    known = getattr(detector, "calibration_entities_", None)
+    if len(before) == 0 or known is not None:
+        entities = _entities(modality, X, in_force(detector), entities)
     own = None if entities is None else entity_names(entities, count(X))
     codes = None if groups is None else group_codes(groups, count(X))
     prints = fingerprints(modality, X, np.arange(count(X)))
-    new = np.flatnonzero(unseen(prints, memory))
-    before = getattr(detector, "calibration_scores_", np.zeros(0))
-    known = getattr(detector, "calibration_entities_", None)
+    new = _new(modality, X, prints, memory)
     if len(before) and (own is None) != (known is None):
         raise InvalidParameter(
             "`entities` must be given for all calibration samples or for none; got them for "
@@ -151,6 +155,7 @@ def _into_calibration(
 def calibrated_anew(detector: Updatable, X: Any, threshold: Threshold, entities: Sequence[Any] | None) -> None:
     """Set the threshold on `X` alone; warns when some of it is in the scorers."""
     X = detector.modality_.check(X)
+    entities = _entities(detector.modality_, X, threshold, entities)
     own = None if entities is None else entity_names(entities, count(X))
     memory = getattr(detector, "memory_", None)
     if memory is not None:
@@ -176,6 +181,47 @@ def _need_calibration(detector: Updatable, memory: Memory, calibration: Any, ent
         )
     if entities is not None and calibration is None:
         raise InvalidParameter("`entities` must go with `calibration`, whose they are; got none. Leave them out.")
+
+
+def _need_no_groups(modality: Modality, groups: Sequence[Any] | None) -> None:
+    if groups is not None and isinstance(modality, InTime):
+        raise InvalidParameter("`groups` must not be given for records, whose steps are in order; leave it out.")
+
+
+def _entities(
+    modality: Modality, X: Collection, threshold: Threshold, given: Sequence[Any] | None
+) -> Sequence[Any] | None:
+    """The entities that the user gave, or those that records have by themselves, where the threshold takes them."""
+    if given is not None or not isinstance(modality, InTime) or not takes_entities(threshold):
+        return given
+    names: list[Any] = modality.timeline(X)[0].tolist()
+    return names
+
+
+def _new(modality: Modality, X: Collection, prints: Prints, memory: Memory) -> IntArray:
+    """Positions of the samples that may be added: those that were not seen, of records in runs that fill a part.
+
+    Raises
+    ------
+    InvalidInput
+        When there are none.
+    """
+    new = np.flatnonzero(unseen(prints, memory))
+    if not isinstance(modality, InTime):
+        return new
+    whole = modality.whole(X, new)
+    if len(whole) == 0:
+        raise InvalidInput(
+            f"`X` must hold new steps enough for a window; got {len(new)} that the detector has not seen, among others "
+            "that it has. Give more at a time."
+        )
+    if len(whole) < len(new):
+        tell(
+            f"{len(new) - len(whole)} new steps are left out: beside steps that the detector has seen they are too few "
+            "for a window.",
+            UnalikeWarning,
+        )
+    return whole
 
 
 def _remembering(memory: Memory, modality: Modality, X: Collection, prints: Prints) -> Memory:
@@ -222,12 +268,10 @@ def warn_if_trained(prints: Prints, memory: Memory) -> None:
     """Calibration samples that trained score too low: more alarms than stated would follow."""
     trained = again(prints, memory.in_scorers())
     if trained.any():
-        warnings.warn(
+        tell(
             f"`X` must hold samples that are not in the scorers; {int(trained.sum())} of {len(trained)} are, because "
             "they trained or calibrated. They score lower than new normal samples, so that more false alarms than "
-            "stated follow. Leave them out.",
-            CalibrationWarning,
-            stacklevel=4,
+            "stated follow. Leave them out."
         )
 
 
@@ -252,5 +296,5 @@ def unseen(prints: Prints, memory: Memory) -> BoolArray:
     if not new.any():
         raise InvalidInput(f"`X` must hold samples that the detector has not seen; {told}. Give new ones.")
     if not new.all():
-        warnings.warn(f"Samples that the detector has seen are left out: {told}.", UnalikeWarning, stacklevel=4)
+        tell(f"Samples that the detector has seen are left out: {told}.", UnalikeWarning)
     return new

@@ -168,11 +168,12 @@ class Series:
         return np.concatenate([np.zeros(0, dtype=np.uint64), *parts])
 
     def whole(self, X: Records, positions: IntArray) -> IntArray:
-        """The positions that are in runs of at least a window, if any is."""
+        """The positions that are in runs of at least a window, or that are a whole segment."""
+        complete = {(segment.entity, segment.start, len(segment)) for segment in X.segments}
         pieces = X[positions].segments
-        lengths = np.array([len(piece) for piece in pieces])
-        kept = np.repeat(lengths >= self.window_, lengths)
-        return positions[kept] if kept.any() else positions
+        lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
+        kept = [len(one) >= self.window_ or (one.entity, one.start, len(one)) in complete for one in pieces]
+        return positions[np.repeat(np.array(kept, dtype=np.bool_), lengths)]
 
     def tensors(self, parts: Windows) -> Tensor:
         """``(n, channels, window)`` float32, standardised by the training steps; NaN where nothing was measured."""
