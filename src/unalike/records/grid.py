@@ -30,8 +30,8 @@ _APART = 2.0
 _MOST_EMPTY = 10
 _FEW = 1_000
 """A grid may have `_MOST_EMPTY` times as many points as there are rows, and so many more."""
-_MOST_STEPS = 2**53
-"""Steps after the first time that floats can still count."""
+_MOST_STEPS = 2**45
+"""Steps after the first time: numbers that floats hold, and that thousands of records may have one after the other."""
 
 
 def without_times(raws: Sequence[Raw]) -> tuple[Segment, ...]:
@@ -188,15 +188,19 @@ def _check_size(raw: Raw, steps: FloatArray, step: float, longest: int) -> None:
     size = int(np.where(gaps > longest, 1, gaps).sum()) + 1
     if size > _MOST_EMPTY * len(steps) + _FEW or steps[-1] > _MOST_STEPS:
         raise InvalidInput(
-            f"{raw.called().capitalize() if raw.entity else raw.called()} must have times about one step ({step:g}) "
-            f"apart; got {len(steps)} rows over {steps[-1]:.0f} steps. Give a larger `step`, or correct the times."
+            f"The rows of {raw.called()} must be about one step ({step:g}) apart; got {len(steps)} rows over "
+            f"{steps[-1]:.0f} steps. Give a larger `step`, or correct the times."
         )
 
 
 def _tell_of_other_steps(raws: Sequence[Raw], after: Sequence[FloatArray], step: float, *, of_fit: bool) -> None:
-    """Where rows are much nearer or further apart than the wanted step, a warning says so."""
+    """Where rows are much further apart than the wanted step, or much nearer than that of training, a warning says so.
+
+    Who gives a larger step wants the means.
+    """
     medians = {raw.called(): _median(np.diff(since)) for raw, since in zip(raws, after, strict=True) if len(since) > 1}
-    others = {name: median for name, median in medians.items() if not 1.0 / _APART <= median / step <= _APART}
+    least = 1.0 / _APART if of_fit else 0.0
+    others = {name: median for name, median in medians.items() if not least <= median / step <= _APART}
     if others:
         name, median = next(iter(others.items()))
         source = "as in training" if of_fit else "as `step` says"
