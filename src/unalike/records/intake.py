@@ -128,7 +128,7 @@ def _each(X: Any, roles: Roles) -> Iterable[tuple[str, Any]]:
     """What `X` is made of, by name; the name is empty where it is one."""
     if reading.is_path(X) and reading.existing(X).is_dir():
         root = Path(X)
-        return [(_stem(path.relative_to(root)), path) for path in reading.table_paths(root)]
+        return [(record_name(path.relative_to(root)), path) for path in reading.table_paths(root)]
     if isinstance(X, Mapping) and roles.time not in X and roles.entity not in X:
         if not X:
             raise InvalidInput("`X` must hold at least one record; got an empty dict.")
@@ -141,8 +141,8 @@ def _each(X: Any, roles: Roles) -> Iterable[tuple[str, Any]]:
 def _names(records: Sequence[Any]) -> list[str]:
     """Of a list: files are called as they are without the ending, where need be with their folders; else by number."""
     paths = [Path(one) for one in records if reading.is_path(one)]
-    stems = [_stem(Path(path.name)) for path in paths]
-    unlike = iter(stems if len(set(stems)) == len(stems) else map(_stem, paths))
+    stems = [record_name(Path(path.name)) for path in paths]
+    unlike = iter(stems if len(set(stems)) == len(stems) else map(record_name, paths))
     return [next(unlike) if reading.is_path(one) else str(number) for number, one in enumerate(records)]
 
 
@@ -153,7 +153,7 @@ def _is_row(one: Any) -> bool:
     return not reading.is_path(one) and not _is_frame(one) and np.ndim(one) == 0
 
 
-def _stem(path: Path) -> str:
+def record_name(path: Path) -> str:
     """The path without the ending of its file, with ``/`` between folders."""
     text = path.as_posix()
     endings = [ending for ending in (*reading.TABLE_SUFFIXES, ".npz") if text.lower().endswith(ending)]
