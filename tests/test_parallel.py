@@ -12,13 +12,13 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from unalike import parallel
-from unalike.objectives import CSI, MoCo, SupCon
+from unalike.objectives import CARLA, CSI, InjectedContrast, MoCo, PaAno, SupCon, TemporalContrast
 from unalike.objectives.build import build_objective
 from unalike.objectives.losses import info_nce, nt_xent
 from unalike.seeding import RowGenerator, isolated
 from unalike.types import Batch
 
-RANKS, ROWS, COLUMNS = 2, 10, 3
+RANKS, ROWS, COLUMNS, LENGTH = 2, 10, 3, 12
 PATIENCE = 180.0  # seconds; idle machines take 8, busy ones five times that
 
 
@@ -31,6 +31,17 @@ class Encoder(nn.Module):
 
     def forward(self, data):
         return self.layer(data[..., 0])
+
+
+class SeriesEncoder(nn.Module):
+    width = 4
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(COLUMNS * LENGTH, self.width)
+
+    def forward(self, data):
+        return self.layer(data.nan_to_num().flatten(1))
 
 
 class Bare(nn.Module):
@@ -60,8 +71,27 @@ OBJECTIVES = {
 }
 
 
+SERIES = {
+    "carla": CARLA(),
+    "carla, labels": CARLA(hardest=False),
+    "injected": InjectedContrast(margin_weight=1.0, with_views=True),
+    "paano": PaAno(unrelated=3),
+    "paano, labels": PaAno(negative="nearest", with_views=True),
+    "temporal": TemporalContrast(),
+    "temporal, labels": TemporalContrast(injected=True),
+}
+OBJECTIVES |= SERIES
+
+
 def views(data, generator):
+    if data.shape[2] == LENGTH:
+        return data + 0.1 * generator.normal(*data.shape[1:])
     return torch.stack((data[..., 0] + 0.5 * generator.normal(data.shape[1]), data[..., 1]), dim=-1)
+
+
+def windows():
+    """Some overlap in time, within a process and between two."""
+    return RowGenerator(0, torch.arange(ROWS)).normal(COLUMNS, LENGTH).double().cumsum(dim=2)
 
 
 def rows():
@@ -72,12 +102,14 @@ def rows():
 def loss_and_gradients(name, part, wrap):
     """The loss of the rows in `part` and the gradient of every weight, after averaging over the ranks."""
     with isolated(1):
-        encoder = Encoder()
+        encoder = SeriesEncoder() if name in SERIES else Encoder()
     module = build_objective(OBJECTIVES[name], encoder, 2).double()
+    data = windows() if name in SERIES else rows()
     if hasattr(module, "prepare"):
-        module.prepare(rows())
-    label = (torch.arange(ROWS) % 5 == 0).long()[part] if name == "supcon" else None
-    batch = Batch(data=rows()[part], index=torch.arange(ROWS)[part], label=label)
+        module.prepare(data)
+    label = (torch.arange(ROWS) % 5 == 0).long()[part] if name == "supcon" or "labels" in name else None
+    time = 7 * torch.arange(ROWS)[part] if name in SERIES else None
+    batch = Batch(data=data[part], index=torch.arange(ROWS)[part], label=label, time=time)
     wrapped = wrap(module)  # by name: DDP must outlive `backward` to average
     loss = wrapped(batch, views, RowGenerator(3, batch.index))
     loss.backward()

@@ -27,12 +27,11 @@ def resampled(data: Tensor, positions: Tensor) -> Tensor:
     """
     last = data.shape[2] - 1
     places = (positions if positions.ndim == 3 else positions[:, None]).to(data).clamp(0, last)
-    places = places.expand(-1, data.shape[1], -1)  # (n, channels, m)
-    left = places.floor()
-    share = places - left
-    before = data.gather(2, left.long())
-    after = data.gather(2, (left.long() + 1).clamp(max=last))
-    return torch.where(share == 0, before, before + share * (after - before))
+    whole = places.floor()
+    share, left = places - whole, whole.long()  # (n, 1 or channels, m)
+    before = data.gather(2, left.expand(-1, data.shape[1], -1))
+    after = data.gather(2, (left + 1).clamp(max=last).expand(-1, data.shape[1], -1))
+    return torch.where(share == 0, before, torch.lerp(before, after, share))
 
 
 def mirrored(positions: Tensor, length: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from unalike.lookup import named
-from unalike.objectives import CSI, NAMES, MoCo
+from unalike.objectives import CSI, NAMES, InjectAnomalies, InjectedContrast, MoCo
 from unalike.objectives.build import build_objective
 from unalike.objectives.losses import info_nce
 from unalike.persistence.codec import Packer, Unpacker
@@ -20,6 +20,10 @@ from unalike.seeding import RowGenerator, isolated
 from unalike.types import Batch, Objective
 
 COLUMNS = 4
+CHANNELS, LENGTH = 2, 24
+
+SERIES = ("carla", "injected", "paano", "temporal")
+"""What is for windows of series; the others get rows of a table."""
 
 
 class Encoder(nn.Module):
@@ -31,6 +35,17 @@ class Encoder(nn.Module):
 
     def forward(self, data):
         return self.layers(data[..., 0])
+
+
+class SeriesEncoder(nn.Module):
+    width = 8
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(CHANNELS * LENGTH, 16), nn.Tanh(), nn.Linear(16, self.width))
+
+    def forward(self, data):
+        return self.layers(data.nan_to_num().flatten(1))
 
 
 class OfTheUser(nn.Module):
@@ -45,15 +60,30 @@ class OfTheUser(nn.Module):
 
 
 def views(data, generator):
+    if data.shape[2] == LENGTH:
+        return data + 0.3 * generator.normal(*data.shape[1:])
     values = data[..., 0] + 0.3 * generator.normal(data.shape[1])
     return torch.stack((values, data[..., 1]), dim=-1)
 
 
-def rows(n, seed=0):
+def table_rows(n, seed=0):
     """Rows near a line in a space of four columns, so that there is something to learn."""
     draws = RowGenerator(seed, torch.arange(n))
     values = draws.normal(1) * torch.tensor([1.0, -1.0, 0.5, 2.0]) + 0.1 * draws.normal(COLUMNS)
     return torch.stack((values, torch.zeros_like(values)), dim=-1)
+
+
+def windows(n, seed=0):
+    """Waves of a phase and a height of their own."""
+    phase, height = RowGenerator(seed, torch.arange(n)).uniform(2, 1, 1).unbind(dim=1)
+    lag = torch.arange(float(CHANNELS))[:, None]
+    return (0.5 + height) * (0.5 * torch.arange(float(LENGTH)) + 6.0 * phase + lag).sin()
+
+
+@pytest.fixture
+def rows(objective):
+    """Normal rows of a kind that the objective takes: ``rows(n, seed)``."""
+    return windows if objective in SERIES else table_rows
 
 
 def batch_of(data):
@@ -64,8 +94,10 @@ def negated(data):
     return torch.stack((-data[..., 0] + 3.0, data[..., 1]), dim=-1)
 
 
-SETTINGS = {"csi": CSI(shifts=(negated,)), "moco": MoCo(queue=24)}
-"""What has no default for tables, or one that is too large for few rows."""
+PLAIN = InjectAnomalies(kinds=("level-shift",), shift_size=(2.0, 3.0), length=(0.5, 0.9))
+
+SETTINGS = {"csi": CSI(shifts=(negated,)), "injected": InjectedContrast(injection=PLAIN), "moco": MoCo(queue=24)}
+"""What has no default for tables, one that is too large for few rows, or too hard for a small network."""
 
 
 @pytest.fixture(params=[*NAMES, OfTheUser], ids=[*NAMES, "of-the-user"])
@@ -75,10 +107,10 @@ def objective(request):
 
 
 @pytest.fixture
-def make(objective):
+def make(objective, rows):
     def made(seed=0, sample=None):
         with isolated(1):
-            encoder = Encoder()
+            encoder = SeriesEncoder() if objective in SERIES else Encoder()
         module = build_objective(objective, encoder, seed)
         if hasattr(module, "prepare"):
             module.prepare(rows(64) if sample is None else sample)
@@ -98,7 +130,7 @@ def test_it_has_the_shape_of_an_objective(make):
 
 
 @pytest.mark.parametrize("n", [1, 2, 16])
-def test_the_loss_is_a_finite_scalar_for_any_number_of_rows(make, n):
+def test_the_loss_is_a_finite_scalar_for_any_number_of_rows(make, n, rows):
     loss = loss_of(make(sample=rows(n)), batch_of(rows(n)))
     loss.backward()
     assert loss.shape == ()
@@ -106,7 +138,7 @@ def test_the_loss_is_a_finite_scalar_for_any_number_of_rows(make, n):
     assert loss.item() >= 0.0
 
 
-def test_every_parameter_gets_a_gradient(make):
+def test_every_parameter_gets_a_gradient(make, rows):
     module = make()
     loss_of(module, batch_of(rows(16))).backward()
     for name, parameter in module.named_parameters():
@@ -117,7 +149,7 @@ def test_every_parameter_gets_a_gradient(make):
         assert parameter.grad.abs().max() > 0, name
 
 
-def test_training_lowers_the_loss_and_moves_the_weights(make):
+def test_training_lowers_the_loss_and_moves_the_weights(make, rows):
     module, batch = make(), batch_of(rows(64))
     start = copy.deepcopy(module.encoder.state_dict())
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-2)
@@ -136,21 +168,21 @@ def test_training_lowers_the_loss_and_moves_the_weights(make):
         assert not torch.equal(weight, start[name]), name
 
 
-def test_the_generator_decides_the_loss(make):
+def test_the_generator_decides_the_loss(make, rows):
     module, batch = make(), batch_of(rows(16))
     first, again, other = (loss_of(module, batch, seed) for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_the_order_of_the_rows_does_not_count(make):
+def test_the_order_of_the_rows_does_not_count(make, rows):
     module, batch = make(), batch_of(rows(16))
     order = torch.tensor(np.random.default_rng(0).permutation(16))
     shuffled = Batch(data=batch.data[order], index=batch.index[order])
     assert torch.allclose(loss_of(module, batch), loss_of(module, shuffled), rtol=1e-5, atol=1e-6)
 
 
-def test_the_seed_decides_what_is_built(make):
+def test_the_seed_decides_what_is_built(make, rows):
     one, same = make(seed=7), make(seed=7)
     for left, right in zip(one.state_dict().values(), same.state_dict().values(), strict=True):
         assert torch.equal(left, right)
@@ -162,8 +194,9 @@ def test_the_seed_decides_what_is_built(make):
         assert any(not torch.equal(one.state_dict()[name], other[name]) for name in own)
 
 
-def test_the_global_generators_are_left_alone(objective):
-    encoder, batch = Encoder(), batch_of(rows(16))
+def test_the_global_generators_are_left_alone(objective, rows):
+    encoder = SeriesEncoder() if objective in SERIES else Encoder()
+    batch = batch_of(rows(16))
     before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())
     module = build_objective(objective, encoder, 0)
     if hasattr(module, "prepare"):
@@ -174,7 +207,7 @@ def test_the_global_generators_are_left_alone(objective):
     assert before[2] == random.getstate()
 
 
-def test_the_batch_and_the_sample_are_not_changed(make):
+def test_the_batch_and_the_sample_are_not_changed(make, rows):
     sample, batch = rows(64), batch_of(rows(16, seed=1))
     module = make(sample=sample)
     loss_of(module, batch).backward()
@@ -183,7 +216,7 @@ def test_the_batch_and_the_sample_are_not_changed(make):
     assert torch.equal(batch.index, torch.arange(16))
 
 
-def test_what_is_drawn_does_not_depend_on_torch_s_generator(make):
+def test_what_is_drawn_does_not_depend_on_torch_s_generator(make, rows):
     module, batch = make(), batch_of(rows(16))
     with isolated(1):
         first = loss_of(module, batch)
@@ -191,35 +224,38 @@ def test_what_is_drawn_does_not_depend_on_torch_s_generator(make):
         assert torch.equal(first, loss_of(module, batch))
 
 
-def with_anomalies(n_normal, anomalies, label=1):
-    """Normal rows, then anomalies far away; `label` 0 hides that they are."""
-    data = torch.cat((rows(n_normal), anomalies))
-    labels = torch.tensor([0] * n_normal + [label] * len(anomalies))
+def with_anomalies(normal, anomalies):
+    """Normal rows, then anomalies far away."""
+    data = torch.cat((normal, anomalies))
+    labels = torch.tensor([0] * len(normal) + [1] * len(anomalies))
     return Batch(data=data, index=torch.arange(len(data)), label=labels)
 
 
 @pytest.mark.parametrize("n_anomalies", [0, 1, 4])
-def test_labelled_anomalies_are_taken(make, n_anomalies):
+def test_labelled_anomalies_are_taken(make, n_anomalies, rows):
     module = make()
-    loss = loss_of(module, with_anomalies(16, 5.0 + rows(n_anomalies, seed=2)))
+    loss = loss_of(module, with_anomalies(rows(16), 5.0 + rows(n_anomalies, seed=2)))
     loss.backward()
     assert torch.isfinite(loss)
     assert all(parameter.grad.isfinite().all() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def test_labels_that_are_all_normal_change_nothing(make):
+def test_labels_that_are_all_normal_change_nothing(make, rows):
     batch = batch_of(rows(16))
     labelled = Batch(data=batch.data, index=batch.index, label=torch.zeros(16, dtype=torch.int64))
     assert torch.allclose(loss_of(make(), batch), loss_of(make(), labelled), rtol=1e-6)
 
 
-def test_anomalies_are_pushed_from_the_normal_rows(make, objective):
+def test_anomalies_are_pushed_from_the_normal_rows(make, objective, rows):
     """Alike at the start, unlike after training with labels: the mean cosine between the two kinds falls."""
     if objective is OfTheUser:
         pytest.skip("knows no labels")
     anomalies = rows(8, seed=1)
-    anomalies[..., 0] += torch.tensor([0.5, 0.5, 0.5, -0.5])
-    batch = with_anomalies(32, anomalies)
+    if objective in SERIES:
+        anomalies[:, :, 6:18] += 1.0
+    else:
+        anomalies[..., 0] += torch.tensor([0.5, 0.5, 0.5, -0.5])
+    batch = with_anomalies(rows(32), anomalies)
 
     def likeness(module):
         with torch.no_grad():
@@ -238,7 +274,7 @@ def test_anomalies_are_pushed_from_the_normal_rows(make, objective):
     assert likeness(module) < before - 0.05
 
 
-def test_training_goes_on_exactly_from_its_state(make):
+def test_training_goes_on_exactly_from_its_state(make, rows):
     """What `state_dict` holds, with `prepare`, is all there is: a checkpoint after a step resumes bit-equal."""
     module, batch = make(), batch_of(rows(16))
 
@@ -260,7 +296,7 @@ def test_training_goes_on_exactly_from_its_state(make):
         assert torch.equal(value, again.state_dict()[name]), name
 
 
-def test_validation_leaves_no_trace(make):
+def test_validation_leaves_no_trace(make, rows):
     """A pass without gradient, as for a held-out loss, changes nothing that training uses."""
     module, other, batch = make(), make(), batch_of(rows(16))
     with torch.no_grad():

@@ -15,23 +15,44 @@ if TYPE_CHECKING:
     from unalike.objectives.anomalies import InjectAnomalies
     from unalike.objectives.csi import CSI
     from unalike.objectives.icl import ICL
+    from unalike.objectives.injected import InjectedContrast
     from unalike.objectives.moco import MoCo
+    from unalike.objectives.paano import PaAno
     from unalike.objectives.simclr import SimCLR
     from unalike.objectives.supcon import SupCon
     from unalike.objectives.synthetic import SyntheticContrast
+    from unalike.objectives.temporal import TemporalContrast
+    from unalike.objectives.triplet import CARLA
 
 NAMES = {
+    "carla": "unalike.objectives.triplet:CARLA",
     "csi": "unalike.objectives.csi:CSI",
     "icl": "unalike.objectives.icl:ICL",
+    "injected": "unalike.objectives.injected:InjectedContrast",
     "moco": "unalike.objectives.moco:MoCo",
+    "paano": "unalike.objectives.paano:PaAno",
     "simclr": "unalike.objectives.simclr:SimCLR",
     "supcon": "unalike.objectives.supcon:SupCon",
     "synthetic-contrast": "unalike.objectives.synthetic:SyntheticContrast",
+    "temporal": "unalike.objectives.temporal:TemporalContrast",
 }
 
 _TOOLS = {"inject-anomalies": "unalike.objectives.anomalies:InjectAnomalies"}
 
-__all__ = ["CSI", "ICL", "NAMES", "InjectAnomalies", "MoCo", "SimCLR", "SupCon", "SyntheticContrast"]
+__all__ = [
+    "CARLA",
+    "CSI",
+    "ICL",
+    "NAMES",
+    "InjectAnomalies",
+    "InjectedContrast",
+    "MoCo",
+    "PaAno",
+    "SimCLR",
+    "SupCon",
+    "SyntheticContrast",
+    "TemporalContrast",
+]
 
 
 def __getattr__(name: str) -> Any:
