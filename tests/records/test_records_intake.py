@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 import scipy.sparse
@@ -18,6 +18,7 @@ import torch
 
 from unalike.errors import InputWarning, InvalidInput, InvalidParameter
 from unalike.records import Clock, Learned, Records, collected, entities, names
+from unalike.scanning import open_tables
 
 nan = float("nan")
 
@@ -81,6 +82,13 @@ def test_files_give_what_frames_give(ending: str, tmp_path: Path) -> None:
         equal(X, VALUES)
         assert X.segments[0].entity == ""
         assert names(X).tolist() == COLUMNS["when"]
+
+
+def test_datasets_and_rows_that_are_read_when_needed_are_one_record(tmp_path: Path) -> None:
+    for number, rows in enumerate(([1, 2], [3, 4])):
+        pyarrow.parquet.write_table(pa.table({"x": rows}), tmp_path / f"{number}.parquet")
+    for X in (pyarrow.dataset.dataset(tmp_path), open_tables(tmp_path)):
+        equal(collected(X), [[1], [2], [3], [4]])
 
 
 def test_a_folder_is_one_record_per_file(tmp_path: Path) -> None:

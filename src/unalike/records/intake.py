@@ -21,6 +21,9 @@ from unalike.records.collection import Records
 from unalike.records.frames import Roles, of_frame
 from unalike.records.raw import Learned, Raw, joined
 
+_MAKE = ("read_all", "to_table", "to_frame", "table")
+"""Methods that make a frame: of Arrow's streams and datasets, of columns, and of `scanning.ArrowRows`."""
+
 
 def collected(
     X: Any,
@@ -165,8 +168,8 @@ def _read(path: Any) -> Any:
 
 
 def _is_frame(one: Any) -> bool:
-    """Whether it is a frame, a column of one, or what Arrow reads them from."""
-    return tabular.has_names(one) or hasattr(one, "read_all") or hasattr(one, "to_table") or hasattr(one, "to_frame")
+    """Whether it is a frame, a column of one, or what frames are read from."""
+    return tabular.has_names(one) or any(hasattr(one, make) for make in _MAKE)
 
 
 def _frame(one: Any) -> Any:
@@ -177,7 +180,7 @@ def _frame(one: Any) -> Any:
         return tabular.of_rows(one)
     if getattr(getattr(one, "dtype", None), "names", None):
         return tabular.of_columns({name: one[name] for name in one.dtype.names})
-    for make in ("read_all", "to_table", "to_frame"):
+    for make in _MAKE:
         if hasattr(one, make) and not tabular.has_names(one):
             return getattr(one, make)()
     return one if tabular.has_names(one) else None
