@@ -139,12 +139,16 @@ class Part:
         What was found there, as the user gave it; None where that is nothing.
     usual : Any
         What the nearest normal samples have there; None where that is nothing.
+    at : tuple, optional
+        Of a channel of a record: ids of the first and the last step of the stretch where it differs most; `value` and
+        `usual` are means over it.
     """
 
     place: str
     share: float
     value: Any
     usual: Any
+    at: tuple[Any, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +210,7 @@ class Explanations(Sequence[Explanation]):
         without a cause has no row.
         """
         rows = [(sample, part) for sample in self.items for part in sample.parts]
-        return {
+        columns = {
             "id": np.array([sample.id for sample, _ in rows], dtype=np.str_),
             "score": np.array([sample.score for sample, _ in rows], dtype=np.float64),
             "place": np.array([part.place for _, part in rows], dtype=np.str_),
@@ -215,6 +219,10 @@ class Explanations(Sequence[Explanation]):
             "usual": np.array([_shown(part.usual) for _, part in rows], dtype=np.str_),
             "nearest": np.array([", ".join(sample.nearest) for sample, _ in rows], dtype=np.str_),
         }
+        if any(part.at is not None for _, part in rows):
+            for name, end in (("first", 0), ("last", 1)):
+                columns[name] = np.array([_shown(part.at and part.at[end]) for _, part in rows], dtype=np.str_)
+        return columns
 
     def to_frame(self, backend: Backend | None = None) -> Any:
         """A DataFrame of `to_dict`; `backend` and errors as in `Decisions.to_frame`."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from unalike.data import Split, evenly, shared_out, take
+from unalike.data import Split, count, evenly, shared_out, take
 from unalike.types import BoolArray, Collection, IntArray, InTime, Modality
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ def keeps_rows(modality: Modality) -> bool:
 
 
 def encoded(modality: Modality, X: Collection, positions: IntArray) -> Rows:
-    """``(m, *shape)`` float32: the samples of checked `X` at `positions`; of a modality with one part per sample."""
+    """``(m, *shape)`` float32: the samples of checked `X` at `positions`, each one part; of records, the windows."""
+    if isinstance(modality, InTime):
+        return modality.tensors(take(modality.cut(X)[0], positions)).numpy()
     chunks = [
         modality.tensors(modality.cut(take(X, positions[start : start + _CHUNK]))[0]).numpy()
         for start in range(0, max(len(positions), 1), _CHUNK)
@@ -86,8 +88,17 @@ def encoded(modality: Modality, X: Collection, positions: IntArray) -> Rows:
 
 
 def names(modality: Modality, X: Collection, positions: IntArray) -> npt.NDArray[np.str_]:
-    """``(m,)`` the ids of some samples, as text."""
-    return np.array([str(name) for name in modality.ids(X)[positions].tolist()], dtype=np.str_)
+    """``(m,)`` the ids of some samples, as text; of windows that of the first step, and the entity before it."""
+    if not isinstance(modality, InTime):
+        return np.array([str(name) for name in modality.ids(X)[positions].tolist()], dtype=np.str_)
+    first = modality.cut(X)[1][positions, 0]
+    named = zip(modality.timeline(X)[0][first].tolist(), modality.ids(X)[first], strict=True)
+    return np.array([f"{entity}: {name}" if entity else str(name) for entity, name in named], dtype=np.str_)
+
+
+def examples(modality: Modality, X: Collection) -> int:
+    """How many `encoded` knows: samples, or windows of records."""
+    return len(modality.cut(X)[1]) if isinstance(modality, InTime) else count(X)
 
 
 def kept_positions(modality: Modality, X: Collection, positions: IntArray, most: int) -> IntArray:
@@ -169,8 +180,9 @@ def memory_of_fit(
     samples are in the scorers too.
     """
     train, reference = split.train, split.reference
-    kept = kept_positions(modality, X, train, MOST_ROWS) if keeps_rows(modality) else None
-    held = kept_positions(modality, X, reference, MOST_ROWS) if keeps_rows(modality) else train[:0]
+    rows_kept = keeps_rows(modality) and not isinstance(modality, InTime)
+    kept = kept_positions(modality, X, train, MOST_ROWS) if rows_kept else None
+    held = kept_positions(modality, X, reference, MOST_ROWS) if rows_kept else train[:0]
     calibrated = fingerprints(modality, X, split.calibration)
     memory = Memory(
         trained=trained,
@@ -184,6 +196,14 @@ def memory_of_fit(
         calibration_at=train[:0],
         calibration_groups=None,
     )
+    if isinstance(modality, InTime) and keeps_rows(modality):
+        trained_on, compared = take(X, train), take(X, reference)
+        seen = examples(modality, trained_on)
+        at = kept_positions(modality, trained_on, np.arange(seen), MOST_ROWS)
+        rows, ids = encoded(modality, trained_on, at), names(modality, trained_on, at)
+        held = kept_positions(modality, compared, np.arange(examples(modality, compared)), MOST_ROWS)
+        beside = encoded(modality, compared, held) if len(held) else None
+        return replace(memory, rows=rows, ids=ids, seen=seen, reference=beside)
     if len(split.calibration) == 0:
         return memory
     own = None if groups is None else groups[split.calibration]
@@ -195,7 +215,7 @@ def new_calibration(
 ) -> Memory:
     """The memory when checked `X`, with these fingerprints and groups, is what calibrates."""
     memory = replace(memory, calibrated=prints, calibration=None, calibration_at=np.arange(0), calibration_groups=None)
-    if not keeps_rows(modality) or len(prints) == 0:
+    if not keeps_rows(modality) or isinstance(modality, InTime) or len(prints) == 0:
         return memory
     kept = kept_positions(modality, X, np.arange(len(prints)), MOST_CALIBRATION_ROWS)
     return replace(

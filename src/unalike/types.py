@@ -238,7 +238,8 @@ class Modality(Protocol):
     brings part scores ``(n_parts,)`` back to ``(n,)``. A part may cover a run of samples; then `owner` is
     ``(n_parts, 2)``, the first of them and the one after the last. ``ids(X)``: one name per sample. `branches`: the
     tuned default pipeline of this kind of data; `view`: what its objectives contrast under by default. Optional:
-    ``labelled_branches()``, what joins the default pipeline where the user gave labelled anomalies.
+    ``labelled_branches()``, what joins the default pipeline where the user gave labelled anomalies; ``fusion``, how the
+    scores of branches are joined (`scorers.Fusion`).
     """
 
     name: str
@@ -281,6 +282,10 @@ class InTime(Protocol):
     def fingerprints(self, X: Collection) -> npt.NDArray[np.uint64]: ...
 
     def whole(self, X: Collection, positions: IntArray) -> IntArray: ...
+
+
+class StepModality(Modality, InTime, Protocol):
+    """Both."""
 
 
 @runtime_checkable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +21,7 @@ from unalike.plain import is_number
 from unalike.records import Records, naming
 from unalike.records.grid import LONGEST_GAP
 from unalike.records.intake import collected
+from unalike.records.period import period_of
 from unalike.records.raw import Learned
 from unalike.types import Branch, FloatArray, IntArray, Schema, View
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _LARGEST = 20.0
+_LEAST_AUTO = 64
+_LEAST_WINDOWS = 4
+_SHORTEST = 8
 _STRIDES = 16
 _BLOCK_WINDOWS = 8
 _LEAST_BLOCKS = 5
@@ -47,7 +52,8 @@ class Series:
         Time between two steps, in the units of the time column or as ``"5min"``; None: the usual one of the training
         records. Steps that are not regular are brought to a grid (`unalike.records`).
     window : int or "auto"
-        Steps that are looked at together. ``"auto"``: the period of the training records.
+        Steps that are looked at together. ``"auto"``: as many whole periods of the training records
+        (`records.period`) as make at least 64 steps, but at most a quarter of the longest record.
     stride : int, optional
         Steps from one window to the next; None: a sixteenth of a window.
     longest_gap : int
@@ -81,6 +87,7 @@ class Series:
     most_windows: int = 8_000
 
     name = "series"
+    fusion = "ratio"
 
     def __post_init__(self) -> None:
         if isinstance(self.ignore, str):
@@ -192,6 +199,35 @@ class Series:
         """When each step was, where times are known; else its number in the record."""
         return naming.names(X)
 
+    def places(self) -> tuple[str, ...]:
+        """The names of the channels (see `unalike.types.Places`; the samples there are windows)."""
+        self._need_fit()
+        return self.learned_.channels
+
+    def spread(self, chosen: Tensor) -> Tensor:
+        """``(n, channels, 1)``: all of the chosen channels."""
+        return chosen[..., None]
+
+    def contrasts(self, sample: Tensor, rows: Tensor) -> Tensor:
+        """``(m, channels)``: the mean squared difference over the steps that both measured; 0 where there is none."""
+        squared = (sample - rows).double().square()
+        return squared.nanmean(dim=-1).nan_to_num(nan=0.0)
+
+    def typical(self, rows: Tensor) -> Tensor:
+        """Step by step the lower median of what ``(..., k, channels, window)`` windows measured."""
+        middle: Tensor = rows.nanmedian(dim=-3).values
+        return middle
+
+    def values(self, X: Records) -> FloatArray:
+        """``(n, channels)``: what was measured."""
+        return np.concatenate([segment.values for segment in X.segments])
+
+    def told(self, sample: Tensor) -> FloatArray:
+        """A ``(channels, window)`` window in the units of `X`, to a hundred-thousandth of each channel's deviation."""
+        unit = 10.0 ** np.floor(np.log10(self.scale_[:, None]) - 5.0)
+        values = sample.double().numpy() * self.scale_[:, None] + self.center_[:, None]
+        return np.asarray(np.round(values / unit) * unit)
+
     def view(self) -> View:
         """A neighbouring window, jittered and scaled."""
         return tunedseries.view()
@@ -221,9 +257,9 @@ class Series:
     def _window(self, X: Records) -> int:
         if self.window != "auto":
             return int(self.window)
-        from unalike.records.period import period_of
-
-        return period_of(X)
+        period = period_of(X)
+        longest = max(map(len, X.segments), default=0)
+        return max(min(period * math.ceil(_LEAST_AUTO / period), longest // _LEAST_WINDOWS), _SHORTEST)
 
     def _need_fit(self) -> None:
         if not hasattr(self, "stride_"):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from unalike.records import Records
-from unalike.types import FloatArray, IntArray
+from unalike.types import BoolArray, FloatArray, IntArray, InTime, Modality
 
 _LEAST_SEEN = 0.5
 _CELLS_AT_ONCE = 4_000_000
@@ -79,7 +78,7 @@ def cut(records: Records, length: int, stride: int) -> Windows:
         first = np.arange(0, last + 1, stride) if last >= 0 else np.array([last])
         if first[-1] != last:
             first = np.append(first, last)
-        first = first[_seen(segment.values, first, length) >= _LEAST_SEEN]
+        first = first[judged(segment.values, first, length)]
         segments.append(np.full(len(first), number, dtype=np.int64))
         starts.append(first.astype(np.int64))
     none = np.zeros(0, dtype=np.int64)
@@ -111,15 +110,53 @@ def mean_over_windows(scores: FloatArray, spans: IntArray, n: int) -> FloatArray
     return np.divide(total, covered, out=np.zeros(n), where=covered > 0)
 
 
+def at_ends(scores: FloatArray, spans: IntArray, n: int, length: int) -> FloatArray:
+    """``(n,)``: for each step the score of the window that ends with it; NaN where none of full `length` does.
+
+    Parameters
+    ----------
+    scores : ndarray
+        ``(n_windows,)``.
+    spans : ndarray
+        ``(n_windows, 2)``, of `Windows.spans`.
+    n : int
+        Number of steps.
+    length : int
+        Steps of a window.
+    """
+    made = np.full(n, np.nan)
+    whole = spans[:, 1] - spans[:, 0] == length
+    made[spans[whole, 1] - 1] = scores[whole]
+    return made
+
+
+def ends_of_parts(modality: Modality, scores: FloatArray, owner: IntArray, n: int) -> FloatArray | None:
+    """`at_ends` of the scores of a modality's parts; None where they are no windows in time."""
+    if not isinstance(modality, InTime) or owner.ndim != 2:
+        return None
+    return at_ends(scores, owner, n, modality.schema.shape[-1])
+
+
 def _steps(first: IntArray, lengths: IntArray) -> IntArray:
     """The steps of windows, one window after the other."""
     within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     return np.repeat(first, lengths) + within
 
 
-def _seen(values: FloatArray, first: IntArray, length: int) -> FloatArray:
-    """``(n,)``: share of the cells of each window that was measured; of a short segment, of the cells that it has."""
-    measured = np.concatenate([[0.0], np.cumsum(np.mean(~np.isnan(values), axis=1))])
+def judged(values: FloatArray, first: IntArray, length: int) -> BoolArray:
+    """``(n,)``: of which windows enough was measured; of a segment shorter than a window, of the cells that it has.
+
+    Parameters
+    ----------
+    values : ndarray
+        ``(t, channels)`` of a segment.
+    first : ndarray
+        ``(n,)``: where in it each window begins.
+    length : int
+        Steps of a window.
+    """
+    # Whole numbers: the answer is the same wherever in its record a window lies.
+    measured = np.concatenate([[0], np.cumsum((~np.isnan(values)).sum(axis=1))])
     begin, end = np.maximum(first, 0), first + length
-    shares: npt.NDArray[np.float64] = (measured[end] - measured[begin]) / np.maximum(end - begin, 1)
-    return shares
+    cells = (end - begin) * values.shape[1]
+    return np.asarray(measured[end] - measured[begin] >= _LEAST_SEEN * cells)

@@ -13,6 +13,9 @@ from unalike.scorers.arrays import require_choice, require_fitted
 from unalike.tails import tail_scores
 from unalike.types import FloatArray
 
+_LEAST_UNIT = 0.05
+"""Of the 95% quantile: where most reference scores are 0, their median is no unit."""
+
 
 @dataclass(kw_only=True)
 class Fusion:
@@ -24,8 +27,10 @@ class Fusion:
 
     Parameters
     ----------
-    how : {"sum", "max"}
-        The weighted sum of the branches' tail scores, or the largest: then one alarmed branch is enough.
+    how : {"sum", "max", "ratio"}
+        The weighted sum of the branches' tail scores, or the largest: then one alarmed branch is enough. ``"ratio"``:
+        the weighted sum of scores divided by the median reference score, which does not level off; for scores that are
+        distances, and where a sample's score is a mean over parts (docs/decisions/0010).
     weights : mapping of str to float, optional
         Branch name to weight, at least 0; a branch that is not named weighs 1.
 
@@ -44,11 +49,11 @@ class Fusion:
     A single branch keeps its raw scores, in the units of its scorer.
     """
 
-    how: Literal["sum", "max"] = "sum"
+    how: Literal["sum", "max", "ratio"] = "sum"
     weights: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        require_choice("how", self.how, ("sum", "max"))
+        require_choice("how", self.how, ("sum", "max", "ratio"))
         for name, weight in (self.weights or {}).items():
             if not (np.isfinite(weight) and weight >= 0.0):
                 raise InvalidParameter(f"`weights` must be finite and at least 0; got {weight!r} for {name!r}.")
@@ -103,7 +108,8 @@ class Fusion:
         if len(scores) == 1:
             return np.asarray(next(iter(scores.values())), dtype=np.float64)
         # In fitted order, so that the order of the mapping cannot move the last bit of the sum.
-        tails = [self.weight(name) * tail_scores(scores[name], kept) for name, kept in self.references_.items()]
+        measure = _ratio if self.how == "ratio" else tail_scores
+        tails = [self.weight(name) * measure(scores[name], kept) for name, kept in self.references_.items()]
         return np.asarray(np.max(tails, axis=0) if self.how == "max" else np.sum(tails, axis=0))
 
     def state(self) -> dict[str, Any]:
@@ -117,3 +123,10 @@ class Fusion:
     def weight(self, name: str) -> float:
         """Of the branch `name`."""
         return float((self.weights or {}).get(name, 1.0))
+
+
+def _ratio(scores: FloatArray, reference: FloatArray) -> FloatArray:
+    """Scores in units of the median reference score, or of what is above it where that is next to nothing."""
+    median, high = np.quantile(reference, [0.5, 0.95])
+    unit = max(float(median), _LEAST_UNIT * float(high))
+    return np.asarray(scores, dtype=np.float64) / (unit if unit > 0.0 else float(reference.max()) or 1.0)

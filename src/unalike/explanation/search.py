@@ -10,22 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from unalike.data import count, take
-from unalike.decisions import Explanation, Explanations, Part
-from unalike.errors import InvalidInput, InvalidParameter
-from unalike.memory import Memory
-from unalike.types import Collection, FloatArray, IntArray, Modality, Places
+from unalike.types import FloatArray, Places
 
 NEIGHBOURS = 5
-_CANDIDATES = 64
+CANDIDATES = 64
 _USUAL = 0.05
 """Share of the excess over the usual score that needs no further cause."""
+
 _TRIALS = 4096
 _MOST_BYTES = 128 * 2**20
 
@@ -122,7 +118,7 @@ class Search:
         every = torch.arange(self.contrasts.shape[1])
         near = _smallest(self.total[:, None] - self.contrasts)  # (k, places)
         differing = self.contrasts.gather(0, near).median(dim=0).values
-        order = differing.argsort(descending=True, stable=True)[:_CANDIDATES]
+        order = differing.argsort(descending=True, stable=True)[:CANDIDATES]
         return every[order[differing[order] > 0]].sort().values
 
     def _nearest_without(self, candidates: Tensor) -> Tensor:
@@ -148,78 +144,8 @@ def not_increasing(values: FloatArray) -> FloatArray:
     return np.concatenate([np.full(size, mean) for mean, size in blocks]) if blocks else values
 
 
-def explain(
-    modality: Modality,
-    memory: Memory,
-    X: Collection,
-    score: Scores,
-    only: Any = None,
-    most_places: int = 5,
-) -> Explanations:
-    """What `Detector.explain` returns.
-
-    Parameters
-    ----------
-    modality : Modality
-        Fitted.
-    memory : Memory
-        Holds the normal samples.
-    X : collection
-        Checked samples.
-    score : callable
-        Encoded samples to scores.
-    only : array-like, optional
-        Mask ``(n,)`` or positions.
-    most_places : int
-        Causes per sample.
-
-    Raises
-    ------
-    InvalidParameter
-        `most_places` is no count; the modality knows no places.
-    InvalidInput
-        `only` is neither a mask nor positions in `X`.
-    """
-    if not isinstance(modality, Places) or memory.rows is None or memory.ids is None:
-        raise InvalidParameter(
-            f"`explain` must have places to name, as the columns of a table; {modality.name} samples have none yet. "
-            "Look at branch_scores(X), which says by which branch they stand out."
-        )
-    if not isinstance(most_places, (int, np.integer)) or isinstance(most_places, bool) or most_places < 1:
-        raise InvalidParameter(f"`most_places` must be an integer of at least 1; got {most_places!r}.")
-    positions = chosen_positions(only, count(X))
-    setting = Setting(modality, torch.from_numpy(memory.rows), memory.ids.tolist(), score, int(most_places))
-    made: list[Explanation] = []
-    step = _at_once(len(setting.rows), len(modality.places()))
-    for start in range(0, len(positions), step):
-        made += _some(setting, modality, take(X, positions[start : start + step]))
-    return Explanations(tuple(made))
-
-
-def _at_once(rows: int, places: int) -> int:
-    """How many samples are explained together."""
-    return max(min(_TRIALS // min(_CANDIDATES, places), _MOST_BYTES // (8 * rows * places)), 1)
-
-
-def chosen_positions(only: Any, n: int) -> IntArray:
-    """The positions that a mask or positions name; all when None."""
-    if only is None:
-        return np.arange(n)
-    given = np.asarray(only)
-    if given.dtype == np.bool_ and given.shape == (n,):
-        return np.flatnonzero(given)
-    if given.ndim == 1 and given.size == 0:
-        return np.arange(0)
-    if given.ndim == 1 and given.dtype.kind in "iu" and given.min() >= 0 and given.max() < n:
-        return given.astype(np.int64)
-    raise InvalidInput(
-        f"`only` must be a mask of {n} booleans or positions from 0 to {n - 1}; got shape {given.shape} and type "
-        f"{given.dtype}. Give decisions.is_anomaly."
-    )
-
-
-def _some(setting: Setting, modality: Modality, X: Collection) -> list[Explanation]:
-    samples = modality.tensors(modality.cut(X)[0])
+def searched(setting: Setting, samples: Tensor) -> list[Search]:
+    """The finished searches of ``(n, *shape)`` samples, all of them scored together."""
     searches = [
         Search(setting, sample, float(score)) for sample, score in zip(samples, setting.score(samples), strict=True)
     ]
@@ -230,30 +156,9 @@ def _some(setting: Setting, modality: Modality, X: Collection) -> list[Explanati
         trials = [search.trials() for search in active]
         scores = np.split(setting.score(torch.cat(trials)), np.cumsum([len(some) for some in trials])[:-1])
         active = [search for search, found in zip(active, scores, strict=True) if search.take(found)]
-    return _told(setting, searches, modality.ids(X).tolist(), setting.places.values(X))
+    return searches
 
 
-def _told(
-    setting: Setting, searches: Sequence[Search], ids: Sequence[Any], values: Sequence[Sequence[Any]]
-) -> list[Explanation]:
-    names = setting.places.places()
-    told = []
-    for search, name, found in zip(searches, ids, values, strict=True):
-        usual = setting.places.told(search.normal()[0])
-        shares = search.shares()
-        parts = [
-            Part(names[place], float(share), found[place], alike(usual[place], found[place]))
-            for place, share in zip(search.found, shares, strict=True)
-        ]
-        picture = np.zeros(len(names))
-        picture[search.found] = shares
-        nearest = tuple(setting.ids[position] for position in search.nearest().tolist())
-        told.append(Explanation(str(name), search.scores[0], tuple(parts), nearest, picture))
-    return told
-
-
-def alike(usual: Any, value: Any) -> Any:
-    """`usual`, a number, as a whole number or boolean where `value` is one."""
-    if isinstance(usual, float) and isinstance(value, bool) and usual in (0.0, 1.0):
-        return bool(usual)
-    return int(usual) if isinstance(usual, float) and isinstance(value, int) and usual.is_integer() else usual
+def at_once(rows: int, places: int) -> int:
+    """How many samples are explained together."""
+    return max(min(_TRIALS // min(CANDIDATES, places), _MOST_BYTES // (8 * rows * places)), 1)
