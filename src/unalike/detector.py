@@ -24,6 +24,7 @@ from unalike.fitting import (
 )
 from unalike.memory import memory_of_fit
 from unalike.modalities.build import build_modality
+from unalike.modalities.windows import ends_of_parts
 from unalike.robust import check_share, robust_branches, unexplained_by_any, untaught
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import derive, isolated, resolve_device, root_seed
@@ -82,7 +83,8 @@ class Detector(Detecting):
         Joins the branches.
     threshold_ : Threshold
         Fitted on `calibration_scores_` ``(m,)``, the scores of held-out normal samples, and on
-        `calibration_entities_`, None or a list of ``m``.
+        `calibration_entities_`, None or a list of ``m``. Of records, `calibration_ends_` ``(m,)`` are the scores of the
+        windows that end with each of these steps, NaN where none does; streams are calibrated on them.
     history_ : dict of str to list of dict
         Per trained branch the rows of its training.
     split_ : Split
@@ -228,7 +230,9 @@ class Detector(Detecting):
             progress=self.progress,
         )
         references = {branch.settings.name: branch.judge.scorer.reference_scores_ for branch in self.branches_}
-        self.fusion_ = Fusion(weights=fusion_weights(self.branches_)).fit(references)
+        self.fusion_ = Fusion(how=getattr(modality, "fusion", "sum"), weights=fusion_weights(self.branches_)).fit(
+            references
+        )
         self.history_ = {b.settings.name: b.history for b in self.branches_ if b.history}
         if hasattr(self.modality_, "inputs_"):
             self.n_features_in_ = len(self.modality_.inputs_)
@@ -255,6 +259,7 @@ class Detector(Detecting):
         """Set the threshold; the split comes back without calibration samples that were set aside."""
         if not len(parts.calibration):
             return parts
+        ends = None
         if self.expected_anomalies > 0.0 or samples.time is not None:
             by_branch, scores = self._scored(take(samples.X, parts.calibration))
             several = untaught(by_branch, self.branches_, self.fusion_)
@@ -264,7 +269,10 @@ class Detector(Detecting):
             held, rows, calibrating = samples.held_out(self.modality_, parts)
             of_parts = absorbed_scores(self.branches_, self.fusion_, held, device=resolve_device(self.device))
             scores = self.modality_.join(of_parts, held.owner, len(rows))[calibrating]
-        self._calibrate(threshold, scores, None if names is None else [names[row] for row in parts.calibration])
+            ends = ends_of_parts(self.modality_, of_parts, held.owner, len(rows))
+            ends = None if ends is None else ends[calibrating]
+        names = None if names is None else [names[row] for row in parts.calibration]
+        self._calibrate(threshold, scores, names, ends)
         return parts
 
     def _forget(self) -> None:
