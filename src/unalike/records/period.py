@@ -65,8 +65,8 @@ def dominant_period(values: FloatArray, *, least: int = LEAST, most: int = MOST)
 def period_of(records: Records, fallback: int = FALLBACK) -> int:
     """The median of the `dominant_period` of the records' channels, of those that have one.
 
-    At most 20 records and 50 channels are looked at. Where none has a period it is `fallback`, or an eighth of the
-    longest segment where that is less, but never below `LEAST`.
+    At most 20 records and 50 channels are looked at. Where none has a period it is `fallback`, however short the
+    records are.
     """
     segments = _evenly(len(records.segments), _RECORDS)
     channels = _evenly(len(records.channels), _CHANNELS)
@@ -76,10 +76,7 @@ def period_of(records: Records, fallback: int = FALLBACK) -> int:
         for channel in channels.tolist()
     ]
     periods = [period for period in found if period is not None]
-    if periods:
-        return int(np.median(periods))
-    longest = max(map(len, records.segments), default=0)
-    return max(min(fallback, longest // 8), LEAST)
+    return int(np.median(periods)) if periods else fallback
 
 
 def autocorrelation(level: FloatArray, lags: int) -> FloatArray:
