@@ -6,7 +6,7 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,19 @@ def result_path(path: str | Path) -> Path:
     return _ending_in(RESULT_SUFFIXES, path)
 
 
+def distinct_paths(*paths: str | Path | None) -> None:
+    """As `result_path`, of those that are not None, which must be different files.
+
+    Raises
+    ------
+    InvalidParameter
+        As `result_path`; or when two are the same.
+    """
+    found = [os.path.realpath(result_path(path)) for path in paths if path is not None]
+    if len(set(found)) < len(found):
+        raise InvalidParameter(f"`output` and `events` must be different files; got {found[0]!r} twice. Rename one.")
+
+
 def embeddings_path(path: str | Path) -> Path:
     """As `result_path`, for embeddings: one of `EMBEDDING_SUFFIXES`."""
     return _ending_in(EMBEDDING_SUFFIXES, path)
@@ -74,15 +87,25 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     Path
         To be written inside the block.
     """
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with whole_files([path]) as (temporary,):
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(target)
+
+
+@contextmanager
+def whole_files(paths: Sequence[str | Path]) -> Iterator[list[Path]]:
+    """As `whole_file`, of several: none takes its place before all of them are written."""
+    targets = [Path(os.path.realpath(path)) for path in paths]
+    temporaries = [target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp") for target in targets]
+    try:
+        yield temporaries
+        for temporary in temporaries:
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+        for temporary, target in zip(temporaries, targets, strict=True):
+            temporary.replace(target)
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in temporaries:
+            temporary.unlink(missing_ok=True)
 
 
 def write_rows(columns: Mapping[str, npt.ArrayLike], path: str | Path) -> None:
@@ -100,14 +123,25 @@ def write_rows(columns: Mapping[str, npt.ArrayLike], path: str | Path) -> None:
     InvalidParameter
         When `path` has another ending or its folder does not exist.
     """
-    target = result_path(path)
-    table = _arrow(columns)
-    write = {".csv": _write_csv, ".jsonl": _write_jsonl, ".parquet": _write_parquet}[target.suffix.lower()]
-    with whole_file(target) as temporary:
-        write(table, temporary)
+    write_tables({path: columns})
 
 
-def write_embeddings(ids: npt.NDArray[Any], embeddings: npt.NDArray[Any], path: str | Path) -> None:
+def write_tables(tables: Mapping[str | Path, Mapping[str, npt.ArrayLike]]) -> None:
+    """As `write_rows`, of several files: the columns of each by its path. All are written, or none."""
+    made = [(result_path(path), _arrow(columns)) for path, columns in tables.items()]
+    write = {".csv": _write_csv, ".jsonl": _write_jsonl, ".parquet": _write_parquet}
+    with whole_files([target for target, _ in made]) as temporaries:
+        for (target, table), temporary in zip(made, temporaries, strict=True):
+            write[target.suffix.lower()](table, temporary)
+
+
+def write_embeddings(
+    ids: npt.NDArray[Any],
+    embeddings: npt.NDArray[Any],
+    path: str | Path,
+    *,
+    entities: npt.NDArray[np.str_] | None = None,
+) -> None:
     """Embeddings, by the ending of `path`.
 
     Parameters
@@ -119,6 +153,8 @@ def write_embeddings(ids: npt.NDArray[Any], embeddings: npt.NDArray[Any], path: 
     path : str or Path
         ``.csv`` and ``.parquet``: columns ``id``, ``e0``, ``e1``…; ``.npz``: arrays ``ids`` and ``embeddings``;
         ``.npy``: the embeddings alone. An existing file is replaced.
+    entities : ndarray, optional
+        ``(n,)``: whose record each is of; a column ``entity`` before the others, or an array ``entities``.
 
     Raises
     ------
@@ -129,12 +165,15 @@ def write_embeddings(ids: npt.NDArray[Any], embeddings: npt.NDArray[Any], path: 
     if suffix == ".npz":
         # Without objects, which only pickle could hold.
         names = ids if ids.dtype.kind in "iuU" else np.array([_text(value) for value in ids.tolist()], dtype=np.str_)
-        write_npz({"ids": names, "embeddings": embeddings}, path)
+        known = {} if entities is None else {"entities": entities}
+        write_npz({"ids": names, **known, "embeddings": embeddings}, path)
     elif suffix == ".npy":
         with whole_file(path) as temporary, temporary.open("wb") as stream:
             np.save(stream, embeddings, allow_pickle=False)
     else:
-        write_rows({"id": ids, **{f"e{column}": embeddings[:, column] for column in range(embeddings.shape[1])}}, path)
+        known = {} if entities is None else {"entity": entities}
+        columns = {f"e{column}": embeddings[:, column] for column in range(embeddings.shape[1])}
+        write_rows({**known, "id": ids, **columns}, path)
 
 
 def write_npz(arrays: Mapping[str, npt.NDArray[Any]], path: str | Path) -> None:

@@ -16,11 +16,11 @@ from unalike import writing
 
 MISTAKES = {
     "fit nowhere.csv -m table -o m.unalike": "'nowhere.csv', where there is nothing",
-    "fit train.csv -m sound -o m.unalike": "`-m` must be one of ['image', 'table']",
+    "fit train.csv -m sound -o m.unalike": "`-m` must be one of ['image', 'series', 'table']",
     "fit train.csv -m table -o nowhere/m.unalike": "Make the folder first",
     "fit train.csv -m table -o m.unalike --ignore wen": "got none called ['wen'] among",
     "fit train -m table -o m.unalike": "'train' must hold tables (.csv, .csv.gz",
-    "fit train -m image -o m.unalike --ignore when": "`--ignore` and `--id` name columns of a table",
+    "fit train -m image -o m.unalike --ignore when": "`--ignore` must go with -m table or series; got -m image",
     "fit train -m image -o m.unalike --steps 2 --epochs 2": "both set the length",
     "fit train -m image -o m.unalike --key X": "`--key` names an array of an NPZ file",
     "fit train.npz -m table -o m.unalike --key Z": "must hold the array 'Z'",

@@ -32,9 +32,9 @@ def explain(
 
     if output is not None:
         writing.result_path(output)
-    X = inputs.read_data(data, key)
-    beside = inputs.beside(X, data, entities=entities)
     detector = loaded(model, device, quiet)
+    X = inputs.read_data(data, key, detector.modality_)
+    beside = inputs.beside(X, data, detector.modality_, entities=entities)
     only = None
     if only_anomalies:
         only = detector.detect(X, false_alarm_rate=false_alarm_rate, **beside).is_anomaly

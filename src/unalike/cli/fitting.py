@@ -8,14 +8,28 @@ from typing import Annotated
 
 import typer
 
-from unalike.cli.options import Data, Device, Entities, Key, Model, Quiet, Rate, ThresholdName
+from unalike.cli.options import (
+    Data,
+    Device,
+    Entities,
+    Entity,
+    Key,
+    LongestGap,
+    Model,
+    Quiet,
+    Rate,
+    Step,
+    ThresholdName,
+    Time,
+    Window,
+)
 
 
 def fit(
     data: Data,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the model.", show_default=False)],
     modality: Annotated[
-        str | None, typer.Option("--modality", "-m", help="image or table; needed unless the file of --config says it.")
+        str | None, typer.Option("--modality", "-m", help="image, series or table; needed unless --config says it.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file of settings; options win over it.")] = None,
     key: Key = None,
@@ -33,6 +47,11 @@ def fit(
     ] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Column to leave out; may be repeated.")] = None,
     id_column: Annotated[str | None, typer.Option("--id", help="Column that names the rows in the results.")] = None,
+    time: Time = None,
+    entity: Entity = None,
+    window: Window = None,
+    step: Step = None,
+    longest_gap: LongestGap = None,
     encoder: Annotated[
         str | None, typer.Option(help="By name. With one part exchanged, one branch is trained.")
     ] = None,
@@ -68,10 +87,11 @@ def fit(
         "device": device,
     }
     keywords = settings.merged(config, options)
-    X = inputs.read_data(data, key)
-    beside = inputs.beside(X, data, groups=groups, entities=entities)
-    no_data = [*(ignore or ()), *inputs.columns_among(X, (groups, entities))]
-    keywords["modality"] = settings.modality(modality, keywords, no_data, id_column)
+    own = {"ignore": ignore, "id": id_column, "time": time, "entity": entity, "window": window, "step": step}
+    kind = settings.modality(modality, keywords, {**own, "longest_gap": longest_gap})
+    X = inputs.read_data(data, key, kind)
+    beside = inputs.beside(X, data, kind, groups=groups, entities=entities)
+    keywords["modality"] = settings.without(kind, inputs.columns_among(X, (groups, entities)))
     keywords["training"] = settings.training(keywords.get("training"), epochs, steps)
     keywords["threshold"] = settings.threshold(
         keywords.get("threshold", "conformal"), threshold, false_alarm_rate, by_entity=entities is not None
@@ -79,7 +99,7 @@ def fit(
     shown = _shows_progress(quiet, verbose or keywords.get("progress", False))
     detector = Detector(**{**keywords, "progress": shown})
     if anomalies is not None:
-        beside["anomalies"] = inputs.read_data(anomalies, key)
+        beside["anomalies"] = inputs.read_data(anomalies, key, kind)
     detector.fit(X, checkpoint=checkpoint, **beside)
     # Not of the terminal that it was trained in: one seed gives one file.
     detector.progress = keywords.get("progress", False)
@@ -111,9 +131,9 @@ def calibrate(
 
     target = model if output is None else output
     check_target(target)
-    X = inputs.read_data(data, key)
-    beside = inputs.beside(X, data, entities=entities)
     detector = load(model)
+    X = inputs.read_data(data, key, detector.modality_)
+    beside = inputs.beside(X, data, detector.modality_, entities=entities)
     own = {"device": detector.device, "progress": detector.progress}
     detector.set_params(
         device=device,

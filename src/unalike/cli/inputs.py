@@ -12,7 +12,7 @@ import numpy.typing as npt
 from unalike import reading, scanning
 from unalike.data import count
 from unalike.errors import InvalidInput, InvalidParameter
-from unalike.types import Collection, IntArray
+from unalike.types import Collection, IntArray, InTime
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 Values = npt.NDArray[Any]
 
 
-def read_data(path: Path, key: str | None = None) -> Collection:
+def read_data(path: Path, key: str | None = None, kind: Any = None) -> Collection:
     """An NPZ file's array, or a CSV, TSV or Parquet file as an Arrow table; a folder of images stays a path.
 
-    A folder of tables without images, and a large file, become rows that are read when they are needed.
+    A folder of tables without images, and a large file, become rows that are read when they are needed. Of records,
+    a folder stays a path, and a file is read whole.
 
     Parameters
     ----------
@@ -33,6 +34,8 @@ def read_data(path: Path, key: str | None = None) -> Collection:
         What the user named.
     key : str, optional
         Array of an NPZ file; None: ``X``, or the only one.
+    kind : Modality, optional
+        Of the data.
 
     Raises
     ------
@@ -45,6 +48,8 @@ def read_data(path: Path, key: str | None = None) -> Collection:
         return reading.read_npz(path, key)
     if key is not None:
         raise InvalidParameter(f"`--key` names an array of an NPZ file; got {str(path)!r}. Leave it out.")
+    if in_time(kind):
+        return reading.read_table(path) if reading.existing(path).is_file() else path
     if _holds_tables(reading.existing(path)):
         rows = scanning.open_tables(path)
         return reading.read_table(path) if rows is None else rows
@@ -87,17 +92,32 @@ def read_values(data: Collection, path: Path, source: str, option: str) -> Value
     return values
 
 
-def beside(data: Collection, path: Path, *, groups: str | None = None, entities: str | None = None) -> dict[str, Any]:
+def beside(
+    data: Collection, path: Path, kind: Any, *, groups: str | None = None, entities: str | None = None
+) -> dict[str, Any]:
     """What `Detector` takes beside the data: ``groups`` and ``entities``, one value per sample, where they are given.
 
     Parameters
     ----------
     data, path
         As in `read_values`.
+    kind : Modality
+        Of the data.
     groups, entities : str, optional
         As `source` of `read_values`.
+
+    Raises
+    ------
+    InvalidParameter
+        When they are given for records.
     """
     given = {"groups": groups, "entities": entities}
+    if in_time(kind) and (groups or entities):
+        name = "groups" if groups else "entities"
+        raise InvalidParameter(
+            f"`--{name}` must go with samples in any order; got {kind.name}, whose steps are in order. Name the column "
+            "of the machines by --entity when you fit; --threshold per-entity gives each its own threshold."
+        )
     found: dict[str, Any] = {
         name: read_values(data, path, source, f"--{name}").tolist()
         for name, source in given.items()
@@ -119,12 +139,21 @@ def _entity(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def ids_of_parts(detector: Detector, X: Any) -> npt.NDArray[Any]:
-    """``(n_parts,)``: for each part the id of its sample, in the order of `Detector.embed`."""
-    samples = detector.modality_.check(X)
-    _, owner = detector.modality_.cut(samples)
-    ids: npt.NDArray[Any] = detector.modality_.ids(samples)[owner]
-    return ids
+def in_time(kind: Any) -> bool:
+    """Whether samples are steps of records."""
+    return isinstance(kind, InTime)
+
+
+def ids_of_parts(detector: Detector, X: Collection) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
+    """``(n_parts,)`` each: the id of its sample, or of the first, in the order of `Detector.embed`; and the entity.
+
+    None for the entities where there are none. `X` is checked.
+    """
+    kind = detector.modality_
+    owner = kind.cut(X)[1]
+    first = owner if owner.ndim == 1 else owner[:, 0]
+    entities = kind.timeline(X)[0][first] if isinstance(kind, InTime) else None
+    return kind.ids(X)[first], entities if entities is not None and entities.any() else None
 
 
 def read_labelled(
@@ -162,14 +191,15 @@ def read_labelled(
     data = read_data(path, key)
     if isinstance(data, Path):
         paths, values = _path_column(Path(labels), "--labels")
-        return [_image_in(data, name) for name in paths], _flags(values, normal, anomaly)
-    flags = _flags(read_values(data, path, labels, "--labels"), normal, anomaly)
+        return [_image_in(data, name) for name in paths], flags_of(values, normal, anomaly)
+    flags = flags_of(read_values(data, path, labels, "--labels"), normal, anomaly)
     if hasattr(data, "column_names") and labels in data.column_names:
         data = data.drop_columns([labels])
     return data, flags
 
 
-def _flags(values: Values, normal: Sequence[str], anomaly: Sequence[str]) -> IntArray:
+def flags_of(values: Values, normal: Sequence[str], anomaly: Sequence[str]) -> IntArray:
+    """``(n,)`` int64, 1 for an anomaly, of labels; the parameters and errors are those of `read_labelled`."""
     if not normal and not anomaly:
         if values.dtype.kind in "biuf" and np.isin(values, (0, 1)).all():
             return values.astype(np.int64)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unalike.cli.options import Data, Device, Entities, Key, Model, Quiet, Rate
+from unalike.cli.options import Data, Device, Entities, Hold, Key, Merge, Model, Quiet, Rate, Shortest
 
 if TYPE_CHECKING:
+    from unalike.cli.steps import AlarmOptions
     from unalike.detector import Detector
 
 
@@ -24,30 +25,68 @@ def detect(
         float | None, typer.Option(help="Instead: share of the anomalies found in DATA that may be normal.")
     ] = None,
     entities: Entities = None,
+    events: Annotated[
+        Path | None, typer.Option(help="Series: write the alarms, one row each, as .csv, .jsonl or .parquet.")
+    ] = None,
+    merge: Merge = None,
+    shortest: Shortest = None,
+    hold: Hold = None,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with status 1 on any alarm.")] = False,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Decide which samples are anomalies.
 
-    The output has one row per sample: id, score, p_value and is_anomaly.
+    The output has one row per sample: id, score, p_value and is_anomaly. Of series every step is a sample.
     """
     from unalike import writing
     from unalike.cli import inputs, outputs
+    from unalike.cli.steps import AlarmOptions
 
-    if output is not None:
-        writing.result_path(output)
-    X = inputs.read_data(data, key)
-    beside = inputs.beside(X, data, entities=entities)
-    decisions = loaded(model, device, quiet).detect(
-        X, false_alarm_rate=false_alarm_rate, false_discovery_rate=false_discovery_rate, **beside
-    )
-    if output is not None:
-        writing.write_rows(decisions.to_dict(), output)
-    if not quiet:
-        outputs.show_decisions(outputs.plain_console(), decisions, output)
-    if fail and decisions.is_anomaly.any():
+    writing.distinct_paths(output, events)
+    options = AlarmOptions(merge=merge, shortest=shortest, hold=hold)
+    detector = loaded(model, device, quiet)
+    options.check(detector.modality_, events)
+    X = inputs.read_data(data, key, detector.modality_)
+    beside = inputs.beside(X, data, detector.modality_, entities=entities)
+    rates: dict[str, Any] = {"false_alarm_rate": false_alarm_rate, "false_discovery_rate": false_discovery_rate}
+    if inputs.in_time(detector.modality_):
+        alarmed = _detect_alarms(detector, X, rates, options, output, events, quiet)
+    else:
+        decisions = detector.detect(X, **rates, **beside)
+        alarmed = bool(decisions.is_anomaly.any())
+        if output is not None:
+            writing.write_rows(decisions.to_dict(), output)
+        if not quiet:
+            outputs.show_decisions(outputs.plain_console(), decisions, output)
+    if fail and alarmed:
         raise typer.Exit(1)
+
+
+def _detect_alarms(
+    detector: Detector,
+    X: Any,
+    rates: dict[str, Any],
+    options: AlarmOptions,
+    output: Path | None,
+    events: Path | None,
+    quiet: bool,
+) -> bool:
+    """Decide about steps, write and tell; whether there is an alarm."""
+    from unalike import writing
+    from unalike.cli import outputs, steps
+
+    records = detector.modality_.check(X)
+    decisions = detector.detect(records, **rates)
+    alarms = options.alarms(decisions)
+    tables: dict[str | Path, Any] = {} if output is None else {output: decisions.to_dict()}
+    if events is not None:
+        tables[events] = steps.event_columns(alarms, decisions)
+    writing.write_tables(tables)
+    if not quiet:
+        written = [path for path in (output, events) if path is not None]
+        steps.show_alarms(outputs.plain_console(), alarms, decisions, steps.days(records), written)
+    return len(alarms) > 0
 
 
 def embed(
@@ -65,16 +104,18 @@ def embed(
 ) -> None:
     """Write the embeddings of samples.
 
-    CSV and Parquet: the columns id, e0, e1…; NPZ: the arrays ids and embeddings; NPY: the embeddings alone.
+    CSV and Parquet: the columns id, e0, e1…; NPZ: the arrays ids and embeddings; NPY: the embeddings alone. Of series
+    there is one row per window, named by its first step; where there are many records, the column entity is first.
     """
     from unalike import writing
     from unalike.cli import inputs, outputs
 
     writing.embeddings_path(output)
-    X = inputs.read_data(data, key)
     detector = loaded(model, device, quiet)
+    X = detector.modality_.check(inputs.read_data(data, key, detector.modality_))
     embeddings = detector.embed(X, branch=branch)
-    writing.write_embeddings(inputs.ids_of_parts(detector, X), embeddings, output)
+    ids, of_entities = inputs.ids_of_parts(detector, X)
+    writing.write_embeddings(ids, embeddings, output, entities=of_entities)
     if not quiet:
         n, width = embeddings.shape
         outputs.plain_console().print(f"{n} embeddings of width {width} written to {output}", soft_wrap=True)
@@ -99,27 +140,42 @@ def evaluate(
     key: Key = None,
     false_alarm_rate: Rate = None,
     entities: Entities = None,
+    merge: Merge = None,
+    shortest: Shortest = None,
+    hold: Hold = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Measure a model on labelled samples, beside what it has to beat.
 
-    The floors are the same networks untrained and the raw input, with the same scorers.
+    The floors are the same networks untrained and the raw input, with the same scorers. Of series every step is a
+    sample; beside, it is told which labelled events raised an alarm, and how late.
     """
     from unalike import writing
     from unalike.cli import inputs, outputs
+    from unalike.cli.steps import AlarmOptions
 
     if output is not None:
         writing.writable(output)
-    X, flags = inputs.read_labelled(data, labels, key=key, normal=normal or [], anomaly=anomaly or [])
-    beside = inputs.beside(X, data, entities=entities)
+    options = AlarmOptions(merge=merge, shortest=shortest, hold=hold)
     detector = loaded(model, device, quiet)
+    options.check(detector.modality_)
+    words = {"normal": normal or [], "anomaly": anomaly or []}
+    if inputs.in_time(detector.modality_):
+        from unalike.cli.steplabels import read_labelled_steps
+
+        X, flags = read_labelled_steps(data, labels, detector.modality_, key=key, **words)
+    else:
+        X, flags = inputs.read_labelled(data, labels, key=key, **words)
+    beside = inputs.beside(X, data, detector.modality_, entities=entities)
     decisions = detector.detect(X, false_alarm_rate=false_alarm_rate, **beside)
     comparison = outputs.compare(decisions, detector.branch_scores(X), flags)
+    alarms = options.compared(decisions, flags)
     if not quiet:
-        outputs.show_comparison(outputs.plain_console(), comparison)
+        outputs.show_comparison(outputs.plain_console(), comparison, alarms)
     if output is not None:
-        writing.write_json({"data": str(data), "model": str(model), **comparison.to_dict()}, output)
+        found = {} if alarms is None else {"alarms": alarms.to_dict()}
+        writing.write_json({"data": str(data), "model": str(model), **comparison.to_dict(), **found}, output)
 
 
 def loaded(model: Path, device: str, quiet: bool) -> Detector:

@@ -9,13 +9,31 @@ import typer
 
 Data = Annotated[
     Path,
-    typer.Argument(help="Folder of images or of tables, or a CSV, TSV, Parquet or NPZ file.", show_default=False),
+    typer.Argument(help="Folder of images, tables or records, or a CSV, TSV, Parquet or NPZ file.", show_default=False),
 ]
 Model = Annotated[Path, typer.Option("--model", "-m", help="A model that fit has written.", show_default=False)]
 Key = Annotated[str | None, typer.Option(help="Array of an NPZ file; without it X, or the only one.")]
 Entities = Annotated[
     str | None,
     typer.Option(help="Column, NPZ array or file that names each sample's machine, customer or camera."),
+]
+Time = Annotated[str | None, typer.Option(help="Series: column that tells when a row was measured.")]
+Entity = Annotated[str | None, typer.Option(help="Series: column that names the machine or sensor of a row.")]
+Window = Annotated[
+    int | None, typer.Option(help="Series: steps looked at together; without it, the period of the data.", min=2)
+]
+Step = Annotated[
+    str | None, typer.Option(help="Series: time between two steps, such as 5min; without it, the usual one.")
+]
+LongestGap = Annotated[
+    int | None, typer.Option(help="Series: after more steps without a row, a new stretch begins.", min=1)
+]
+Merge = Annotated[
+    int | None, typer.Option(help="Series: alarms with at most so many steps between them are one.", min=0)
+]
+Shortest = Annotated[int | None, typer.Option(help="Series: an alarm has at least so many steps.", min=1)]
+Hold = Annotated[
+    float | None, typer.Option(help="Series: an alarm goes on as long as p-values are at most this, such as 0.1.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1…")]
 Rate = Annotated[float | None, typer.Option(help="Share of normal samples that may raise an alarm.")]

@@ -12,11 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from unalike.decisions import Decisions, Explanations
-from unalike.evaluation import Evaluation, evaluate
+from unalike.evaluation import Estimate, Evaluation, evaluate
+from unalike.types import InTime
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from unalike.alarms import AlarmEvaluation
     from unalike.detector import Detector
     from unalike.types import FloatArray, IntArray
 
@@ -26,6 +28,7 @@ UNTRAINED = " (untrained)"
 _MOST_SHOWN = 10
 _WIDTH_OF_PIPES = 120
 _USUAL_RATE = 0.05
+_BOOTSTRAP = 1000
 _METRICS = {
     "auroc": "AUROC",
     "auprc": "AUPRC",
@@ -86,8 +89,14 @@ def compare(decisions: Decisions, branch_scores: Mapping[str, FloatArray], label
         ``(n,)``, 1 for an anomaly.
     """
     rate = _USUAL_RATE if decisions.false_alarm_rate is None else decisions.false_alarm_rate
-    default = evaluate(decisions.scores, labels, is_anomaly=decisions.is_anomaly, false_alarm_rate=rate)
-    found = {name: evaluate(scores, labels, false_alarm_rate=rate) for name, scores in branch_scores.items()}
+    # A bootstrap takes samples for independent; of steps, which are not, its intervals would be too narrow.
+    draws = _BOOTSTRAP if decisions.steps is None else 0
+    flagged = decisions.is_anomaly
+    default = evaluate(decisions.scores, labels, is_anomaly=flagged, false_alarm_rate=rate, n_bootstrap=draws)
+    found = {
+        name: evaluate(scores, labels, false_alarm_rate=rate, n_bootstrap=draws)
+        for name, scores in branch_scores.items()
+    }
     trained = [name for name in found if name + UNTRAINED in found]
     floors = [name for name in found if name not in trained]
     return Comparison(default, {name: found[name] for name in trained}, {name: found[name] for name in floors})
@@ -101,7 +110,11 @@ def plain_console() -> Console:
 def show_fit(console: Console, detector: Detector, path: Path) -> None:
     """What was learned from how much, and where it is."""
     split = detector.split_
-    console.print(f"trained on {len(split.train)} samples, held out {len(split.calibration)} to set the threshold")
+    held = f"held out {len(split.calibration)} to set the threshold"
+    gap = f", left out {len(split.gap)} between them" if len(split.gap) else ""
+    console.print(f"trained on {len(split.train)} {_samples(detector)}, {held}{gap}")
+    if isinstance(detector.modality_, InTime):
+        console.print(f"windows of {detector.modality_.schema.shape[-1]} steps")
     if detector.expected_anomalies > 0:
         console.print(_set_aside(detector), soft_wrap=True)
     for name, history in detector.history_.items():
@@ -110,18 +123,23 @@ def show_fit(console: Console, detector: Detector, path: Path) -> None:
     console.print(f"model written to {path}", soft_wrap=True)
 
 
+def _samples(detector: Detector) -> str:
+    return "steps" if isinstance(detector.modality_, InTime) else "samples"
+
+
 def _set_aside(detector: Detector) -> str:
     """How many suspected anomalies were left out, and the first of them, counted as in the data from 0."""
     rows = [str(row) for row in detector.set_aside_[:_MOST_SHOWN]]
     more = ["…"] if len(detector.set_aside_) > _MOST_SHOWN else []
-    where = f": samples {', '.join([*rows, *more])} (counted from 0)" if rows else ""
+    where = f": {_samples(detector)} {', '.join([*rows, *more])} (counted from 0)" if rows else ""
     return f"set aside {len(detector.set_aside_)} suspected anomalies{where}"
 
 
 def show_calibration(console: Console, detector: Detector, path: Path) -> None:
     """From how many samples, and which threshold is in force."""
     threshold = detector.threshold_
-    console.print(f"calibrated on {len(detector.calibration_scores_)} samples with {threshold.__class__.__name__}")
+    n, kind = len(detector.calibration_scores_), threshold.__class__.__name__
+    console.print(f"calibrated on {n} {_samples(detector)} with {kind}")
     console.print(f"{_rate(detector)} (score above {threshold.threshold_:.4g})")
     console.print(f"model written to {path}", soft_wrap=True)
 
@@ -180,7 +198,8 @@ def show_explanations(console: Console, explanations: Explanations, written: Pat
 def show_update(console: Console, detector: Detector, path: Path) -> None:
     """How much the detector knows now."""
     memory = detector.memory_
-    console.print(f"{len(memory.trained)} samples in the scorers, {len(memory.calibrated)} calibrate")
+    kind = _samples(detector)
+    console.print(f"{len(memory.trained)} {kind} in the scorers, {len(memory.calibrated)} calibrate")
     console.print(_rate(detector))
     console.print(f"model written to {path}", soft_wrap=True)
 
@@ -196,22 +215,27 @@ def summary(decisions: Decisions) -> str:
     )
 
 
-def show_comparison(console: Console, comparison: Comparison) -> None:
-    """One row per score with 95% intervals, floors last; then the sentences."""
-    default = comparison.default
-    table = Table("score", title=f"{default.n_normal} normal samples, {default.n_anomalies} anomalies")
+def show_comparison(console: Console, comparison: Comparison, alarms: AlarmEvaluation | None = None) -> None:
+    """One row per score with 95% intervals, floors last; then the sentences, and what is known of alarms."""
+    default, kind = comparison.default, "samples" if alarms is None else "steps"
+    table = Table("score", title=f"{default.n_normal} normal {kind}, {default.n_anomalies} anomalies")
     for heading in _METRICS.values():
         table.add_column(heading.format(rate=default.rate))
     rows = {DEFAULT: default, **comparison.trained, **{f"floor: {k}": v for k, v in comparison.floors.items()}}
     for name, evaluation in rows.items():
         estimates = evaluation.estimates()
         cells = [estimates.get(metric) for metric in _METRICS]
-        table.add_row(
-            name, *["-" if cell is None else f"{cell.value:.3f}\n{cell.low:.3f}-{cell.high:.3f}" for cell in cells]
-        )
+        table.add_row(name, *map(_cell, cells))
     console.print(table)
-    for sentence in comparison.sentences():
+    for sentence in [*comparison.sentences(), *([] if alarms is None else [str(alarms)])]:
         console.print(sentence)
+
+
+def _cell(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "-"
+    told = f"{estimate.value:.3f}"
+    return told if np.isnan(estimate.low) else f"{told}\n{estimate.low:.3f}-{estimate.high:.3f}"
 
 
 def _ends(history: Sequence[Mapping[str, Any]]) -> str:

@@ -21,6 +21,9 @@ _PARTS: dict[str, Mapping[str, str]] = {
     "scorer": scorers.SCORERS,
 }
 
+_OPTIONS = {"table": ("ignore", "id"), "series": ("ignore", "time", "entity", "window", "step", "longest_gap")}
+"""Options that are settings of one kind of data."""
+
 
 def merged(config: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """What the file says, and over it the options that are not None.
@@ -39,13 +42,22 @@ def merged(config: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, **{name: value for name, value in options.items() if value is not None}}
 
 
-def modality(name: str | None, settings: Mapping[str, Any], ignore: Sequence[str], id_column: str | None) -> Any:
-    """The kind of data, with the columns of a table that are no data.
+def modality(name: str | None, settings: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+    """The kind of data, with its own settings.
+
+    Parameters
+    ----------
+    name : str, optional
+        Instead of that of the file.
+    settings : mapping
+        What the file says.
+    options : mapping
+        Settings of the kind by name; None, or an empty list, leaves what there is.
 
     Raises
     ------
     InvalidParameter
-        When neither names it, the name is unknown, or columns are named for another kind of data.
+        When neither names it, the name is unknown, or an option is of another kind of data.
     """
     configured = settings.get("modality")
     if name is None and configured is None:
@@ -54,12 +66,29 @@ def modality(name: str | None, settings: Mapping[str, Any], ignore: Sequence[str
     if isinstance(kind, str):
         _check_name("-m", MODALITIES, kind)
         kind = named("-m", MODALITIES, kind)()
-    if kind.name == "table":
-        left_out = tuple(dict.fromkeys((*kind.ignore, *ignore)))
-        return replace(kind, ignore=left_out, id=kind.id if id_column is None else id_column)
-    if ignore or id_column is not None:
-        raise InvalidParameter(f"`--ignore` and `--id` name columns of a table; got -m {kind.name}. Leave them out.")
-    return kind
+    given = {key: value for key, value in options.items() if value not in (None, [])}
+    foreign = [key for key in given if key not in _OPTIONS.get(kind.name, ())]
+    if foreign:
+        kinds = " or ".join(known for known, own in _OPTIONS.items() if foreign[0] in own)
+        option = foreign[0].replace("_", "-")
+        raise InvalidParameter(f"`--{option}` must go with -m {kinds}; got -m {kind.name}. Leave it out.")
+    left_out = given.pop("ignore", [])
+    if "step" in given:
+        given["step"] = _step(given["step"])
+    return without(replace(kind, **given) if given else kind, left_out)
+
+
+def without(kind: Any, columns: Sequence[str]) -> Any:
+    """The kind of data, with further columns that are no data."""
+    return replace(kind, ignore=tuple(dict.fromkeys((*kind.ignore, *columns)))) if columns else kind
+
+
+def _step(text: str) -> float | str:
+    """In the units of the time column where it is a number."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def training(

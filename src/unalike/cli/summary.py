@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _MOST_NAMES = 8
 _PLURALS = {"category": "categories"}
-_SAMPLES = {"table": "rows", "image": "images"}
+_SAMPLES = {"table": "rows", "image": "images", "series": "steps"}
 _FIRST_SETTING = re.compile(r"(\w+)\((\w+=(?:[^(),]+|\([^()]{1,20}\)))?.*\)", re.DOTALL)
 
 
@@ -38,7 +38,7 @@ def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("kind of data", f"{about['modality']}{_shape(about)}"),
         ("trained on", f"{about['trained_on']:,} {samples}"),
-        *_columns(state),
+        *(_records(manifest) if about["modality"] == "series" else _columns(state)),
         ("threshold", _threshold(manifest)),
         ("calibrated on", f"{about['calibrated_on']:,} {samples}"),
         ("versions", versions),
@@ -50,7 +50,24 @@ def _shape(about: Mapping[str, Any]) -> str:
     if about["modality"] == "image":
         channels, height, width = about["shape"]
         return f", {channels} channel{'s' if channels > 1 else ''}, {height} x {width} pixels"
+    if about["modality"] == "series":
+        channels, window = about["shape"]
+        return f", {channels} channel{'s' if channels > 1 else ''}, windows of {window} steps"
     return "" if about["modality"] == "table" else f", shape {tuple(about['shape'])}"
+
+
+def _records(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Channels, how windows lie and what is known of times."""
+    state, settings = manifest["modality"]["state"], manifest["modality"]["settings"]["fields"]
+    clock, gap = state["learned"]["clock"], settings["longest_gap"]
+    rows = [("channels", _listed(state["learned"]["channels"])), ("stride", f"{state['stride']} step{'s' if state['stride'] > 1 else ''}")]
+    named = [(name, settings[name]) for name in ("time", "entity") if settings[name] is not None]
+    rows += [(f"{name} column", str(column)) for name, column in named]
+    if clock is None:
+        return [*rows, ("step", "one row; no times are known")]
+    unit = " s" if clock["dated"] else " in the units of the times"
+    told = f"{clock['step']:g}{unit}; up to {gap} steps without a row count as missing, after more a new stretch begins"
+    return [*rows, ("step", told)]
 
 
 def _columns(state: Mapping[str, Any]) -> list[tuple[str, str]]:

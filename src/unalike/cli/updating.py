@@ -42,14 +42,15 @@ def update(
 
     target = model if output is None else output
     check_target(target)
-    X = inputs.read_data(data, key)
-    held_out = None if calibration is None else inputs.read_data(calibration, key)
-    beside = inputs.beside(X, data, groups=groups)
-    if entities is not None and calibration is not None:
-        beside |= inputs.beside(held_out, calibration, entities=entities)
-    elif entities is not None:
-        beside |= inputs.beside(X, data, entities=entities)
     detector = load(model)
+    kind = detector.modality_
+    X = inputs.read_data(data, key, kind)
+    held_out = None if calibration is None else inputs.read_data(calibration, key, kind)
+    beside = inputs.beside(X, data, kind, groups=groups)
+    if entities is not None and calibration is not None:
+        beside |= inputs.beside(held_out, calibration, kind, entities=entities)
+    elif entities is not None:
+        beside |= inputs.beside(X, data, kind, entities=entities)
     own = {"device": detector.device, "progress": detector.progress}
     detector.set_params(device=device, progress=not quiet and sys.stderr.isatty())
     detector.update(X, into=into, calibration=held_out, **beside)

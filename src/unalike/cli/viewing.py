@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from unalike.cli.options import Data, Key, Seed
+from unalike.cli.options import Data, Entity, Key, Seed, Step, Time, Window
 from unalike.errors import InvalidParameter
 
 
 def views(
     data: Data,
-    modality: Annotated[str, typer.Option("--modality", "-m", help="image or table.", show_default=False)],
+    modality: Annotated[str, typer.Option("--modality", "-m", help="image, series or table.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to write the page, .html.", show_default=False)],
     key: Key = None,
     groups: Annotated[
@@ -22,6 +22,10 @@ def views(
     ] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Column to leave out; may be repeated.")] = None,
     id_column: Annotated[str | None, typer.Option("--id", help="Column that names the rows on the page.")] = None,
+    time: Time = None,
+    entity: Entity = None,
+    window: Window = None,
+    step: Step = None,
     names: Annotated[
         list[str] | None,
         typer.Option("--views", help="View by its short name, instead of the default; may be repeated."),
@@ -40,9 +44,11 @@ def views(
     if out.suffix.lower() not in (".html", ".htm"):
         raise InvalidParameter(f"`--out` must end in .html; got {str(out)!r}.")
     writing.writable(out)
-    X = inputs.read_data(data, key)
-    codes = None if groups is None else inputs.read_values(X, data, groups, "--groups").tolist()
-    kind = settings.modality(modality, {}, [*(ignore or ()), *inputs.columns_among(X, [groups])], id_column)
+    own = {"ignore": ignore, "id": id_column, "time": time, "entity": entity, "window": window, "step": step}
+    kind = settings.modality(modality, {}, own)
+    X = inputs.read_data(data, key, kind)
+    codes = inputs.beside(X, data, kind, groups=groups).get("groups")
+    kind = settings.without(kind, inputs.columns_among(X, [groups]))
     n = count(kind.check(X))
     checks = None if n < LEAST_SAMPLES else check_views(X, kind, views=names or None, groups=codes, seed=seed)
     page = view_page(X, kind, views=names or None, samples=samples, seed=seed, checks=checks)

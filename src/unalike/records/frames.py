@@ -73,8 +73,13 @@ def _check_names(found: Sequence[Any], roles: Roles, learned: Learned | None, by
     tabular.check_named(wanted, found, "`time`, `entity` and `ignore`")
 
 
+def _is_index(name: Any) -> bool:
+    """Whether pandas wrote an index without a name there, into a Parquet file."""
+    return str(name).startswith("__index_level_")
+
+
 def _channels(found: Sequence[Any], roles: Roles, learned: Learned | None) -> list[Any]:
-    used = [name for name in found if name not in (*roles.ignore, roles.time, roles.entity)]
+    used = [name for name in found if name not in (*roles.ignore, roles.time, roles.entity) and not _is_index(name)]
     if learned is None or not learned.named:
         if not used:
             raise InvalidInput(
