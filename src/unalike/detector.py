@@ -214,7 +214,7 @@ class Detector(Detecting):
             check_enough(threshold, len(drawn.calibration))
         self.modality_ = modality.fit(take(X, drawn.train))
         parts, branches = self._without_suspects(samples, drawn, anomalies is not None, seed)
-        train = samples.parts(self.modality_, parts.train)
+        train = samples.parts(self.modality_, parts.train, getattr(modality, "most_windows", None))
         reference = samples.parts(self.modality_, parts.reference) if len(parts.reference) else None
         prints = prints_in_scorers(self.modality_, X, parts, train, reference)
         self.branches_ = fit_branches(

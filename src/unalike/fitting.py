@@ -100,9 +100,12 @@ class Samples:
         )
         return one_of_each_stretch(n, most, numpy_generator(seed, "rows"))
 
-    def parts(self, modality: Modality, positions: IntArray) -> Parts:
-        """The parts of some samples, ready for training."""
+    def parts(self, modality: Modality, positions: IntArray, most: int | None = None) -> Parts:
+        """The parts of some samples, ready for training; at most `most` of them, one of each of as many stretches."""
         parts, owner = modality.cut(take(self.X, positions))
+        if most is not None and len(owner) > most:
+            kept = one_of_each_stretch(len(owner), most, numpy_generator(0, "parts"))
+            parts, owner = take(parts, kept), owner[kept]
         if isinstance(modality, InTime):
             begins, blocks = modality.timing(parts)
             return Parts(len(owner), load_parts(modality, parts, keep=True), owner, blocks, begins)

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _LARGEST = 20.0
-_LEAST_AUTO = 64
+_LEAST_AUTO, _OF_MANY = 64, 16
 _LEAST_WINDOWS = 4
 _SHORTEST = 8
-_STRIDES = 16
+_STRIDES, _STRIDES_OF_MANY = 16, 8
 _BLOCK_WINDOWS = 8
 _LEAST_BLOCKS = 5
 
@@ -52,14 +52,15 @@ class Series:
         Time between two steps, in the units of the time column or as ``"5min"``; None: the usual one of the training
         records. Steps that are not regular are brought to a grid (`unalike.records`).
     window : int or "auto"
-        Steps that are looked at together. ``"auto"``: as many whole periods of the training records
-        (`records.period`) as make at least 64 steps, but at most a quarter of the longest record.
+        Steps that are looked at together. ``"auto"``: of one channel as many whole periods of the training records
+        (`records.period`) as make at least 64 steps, of many channels 16, but at most a quarter of the longest record.
     stride : int, optional
-        Steps from one window to the next; None: a sixteenth of a window.
+        Steps from one window to the next, at most a window; None: a sixteenth of a window, of many channels an eighth,
+        but at least 2.
     longest_gap : int
         Steps without a row that count as missing; after more a new segment of the record begins.
     most_windows : int
-        Training takes at most so many windows, further apart, where records are long.
+        Training takes at most so many windows, one of each of so many equal stretches, where there are more.
 
     Attributes
     ----------
@@ -84,7 +85,7 @@ class Series:
     window: int | Literal["auto"] = "auto"
     stride: int | None = None
     longest_gap: int = LONGEST_GAP
-    most_windows: int = 8_000
+    most_windows: int = 4_000
 
     name = "series"
     fusion = "ratio"
@@ -137,8 +138,8 @@ class Series:
             raise InvalidInput("`X` must hold measured values to train on; got missing values only.")
         self.learned_ = Learned.of(X)
         self.center_, self.scale_ = center_and_scale(values, ["number"] * len(X.channels))
-        self.stride_ = self.stride or max(self.window_ // _STRIDES, 1)
-        self.stride_ = max(self.stride_, len(X) // self.most_windows)
+        strides = _STRIDES if len(X.channels) == 1 else _STRIDES_OF_MANY
+        self.stride_ = min(self.stride or max(self.window_ // strides, 2), self.window_)
         return self
 
     @property
@@ -235,7 +236,7 @@ class Series:
     def branches(self) -> tuple[Branch, ...]:
         """The pipeline of `modalities.tunedseries`."""
         self._need_fit()
-        return tunedseries.branches(len(self.learned_.channels))
+        return tunedseries.branches(len(self.learned_.channels), self.window_)
 
     def state(self) -> dict[str, Any]:
         """Channels, scales, window, stride and step."""
@@ -257,9 +258,12 @@ class Series:
     def _window(self, X: Records) -> int:
         if self.window != "auto":
             return int(self.window)
-        period = period_of(X)
+        wanted = _OF_MANY
+        if len(X.channels) == 1:
+            period = period_of(X)
+            wanted = period * math.ceil(_LEAST_AUTO / period)
         longest = max(map(len, X.segments), default=0)
-        return max(min(period * math.ceil(_LEAST_AUTO / period), longest // _LEAST_WINDOWS), _SHORTEST)
+        return max(min(wanted, longest // _LEAST_WINDOWS), _SHORTEST)
 
     def _need_fit(self) -> None:
         if not hasattr(self, "stride_"):

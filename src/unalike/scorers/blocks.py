@@ -40,6 +40,9 @@ class PerBlock:
         The mean over all blocks; the largest; the mean over the `share` of blocks that score highest.
     share : float
         With ``combine="top"``: above 0 and at most 1; at least one block counts.
+    least_unit : float
+        Smallest unit of a block, in the units of `scorer`, at least 0: blocks that hardly vary in training would drown
+        the others as soon as they do.
 
     Attributes
     ----------
@@ -65,12 +68,15 @@ class PerBlock:
     blocks: int = field(default=1, kw_only=True)
     combine: Literal["mean", "max", "top"] = field(default="mean", kw_only=True)
     share: float = field(default=0.2, kw_only=True)
+    least_unit: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         require_count("blocks", self.blocks)
         require_choice("combine", self.combine, ("mean", "max", "top"))
         if not is_number(self.share) or not 0.0 < self.share <= 1.0:
             raise InvalidParameter(f"`share` must be above 0 and at most 1; got {self.share!r}. Try 0.2.")
+        if not is_number(self.least_unit) or not 0.0 <= self.least_unit < float("inf"):
+            raise InvalidParameter(f"`least_unit` must be finite and at least 0; got {self.least_unit!r}. Try 0.1.")
         build_scorer(self.scorer)
 
     def fit(self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None) -> Self:
@@ -179,7 +185,8 @@ class PerBlock:
         if not np.isfinite(scores).all():
             raise InvalidInput("`reference` must get finite scores from the scorer of each block; it does not.")
         units = np.median(np.abs(scores), axis=0)
-        self.units_ = np.maximum(units, _FLOOR * units.mean()) if units.any() else np.ones(self.blocks)
+        least = max(self.least_unit, _FLOOR * float(units.mean()))
+        self.units_ = np.maximum(units, least) if least > 0.0 else np.ones(self.blocks)
         self.reference_scores_ = self._combined(scores / self.units_)
 
     def _combined(self, scores: FloatArray) -> FloatArray:
