@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
@@ -16,10 +17,12 @@ from unalike.errors import InvalidParameter, NotCalibrated
 from unalike.explanation import explain
 from unalike.judging import Judge, embed_parts, score_parts
 from unalike.memory import Memory
+from unalike.modalities.windows import ends_of_parts
 from unalike.parts import load_parts
 from unalike.progress import watched
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import resolve_device
+from unalike.streaming import Stream, open_stream
 from unalike.thresholds import Conformal, build_threshold
 from unalike.thresholds.deciding import check_enough, decide, fit_threshold, takes_entities
 from unalike.thresholds.entities import Entity, entity_names
@@ -40,6 +43,7 @@ class Detecting(ScikitLearnBridge):
     threshold_: Threshold
     calibration_scores_: FloatArray
     calibration_entities_: list[Entity] | None
+    calibration_ends_: FloatArray
     memory_: Memory
 
     def calibrate(
@@ -72,7 +76,7 @@ class Detecting(ScikitLearnBridge):
         names = self.calibration_entities_
         if entities is not None:
             names = entity_names(entities, len(self.calibration_scores_))
-        self._calibrate(built, self.calibration_scores_, names)
+        self._calibrate(built, self.calibration_scores_, names, getattr(self, "calibration_ends_", None))
         return self
 
     def anomaly_scores(self, X: Any) -> FloatArray:
@@ -161,6 +165,51 @@ class Detecting(ScikitLearnBridge):
         score = partial(encoded_scores, self.branches_, self.fusion_, device=resolve_device(self.device))
         return explain(self.modality_, memory_of(self), X, score, only, most_places)
 
+    def stream(
+        self,
+        entity: str = "",
+        *,
+        false_alarm_rate: float | None = None,
+        shortest: int = 1,
+        merge: int = 0,
+        hold: float | None = None,
+        state: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    ) -> Stream:
+        """Judge a record step by step as it comes (docs/streaming.md).
+
+        Each step gets a provisional score at once, of the window that ends with it, and after `Stream.delay` steps the
+        score that `anomaly_scores` gives it in the whole record. Provisional scores have a threshold of their own,
+        of the same kind, calibrated on windows of the held-out blocks.
+
+        Parameters
+        ----------
+        entity : str
+            Whose record it is, for a threshold per entity and in results.
+        false_alarm_rate : float, optional
+            As in `detect`, for provisional and for final decisions.
+        shortest, merge, hold : optional
+            Of the events of the provisional decisions, as in `Decisions.events`.
+        state : mapping or path, optional
+            What `Stream.state` gave or `Stream.save` wrote: go on where that stream was, with its entity and settings.
+
+        Returns
+        -------
+        Stream
+            What this detector has learned by now decides in it; a later `fit` or `update` does not change it.
+
+        Raises
+        ------
+        NotCalibrated
+            When nothing was held out for calibration, or the model was calibrated before streams were.
+        InvalidParameter
+            The modality has no records; a setting is out of range, or given beside `state`; the calibration windows,
+            one per stride, cannot hold the rate.
+        CannotLoad
+            `state` is damaged, or of another model.
+        """
+        self._need_threshold()
+        return open_stream(self, entity, false_alarm_rate, {"shortest": shortest, "merge": merge, "hold": hold}, state)
+
     def update(
         self,
         X: Any,
@@ -206,7 +255,7 @@ class Detecting(ScikitLearnBridge):
         """``(n, width)`` embeddings of a branch: the named one, or the first that was trained, or the first."""
         self._need_fit()
         chosen = named_branch(self.branches_, branch)
-        load, n, _ = self._parts(self.modality_.check(X))
+        load, n, _, _ = self._parts(self.modality_.check(X))
         with watched(self.progress, "embedding", n, load) as load:
             return embed_parts(chosen.judge, load, n, resolve_device(self.device))
 
@@ -222,32 +271,57 @@ class Detecting(ScikitLearnBridge):
             judges[branch.settings.name] = branch.judge
             if branch.untrained is not None:
                 judges[f"{branch.settings.name} (untrained)"] = branch.untrained
-        load, n, join = self._parts(self.modality_.check(X))
+        load, n, join, _ = self._parts(self.modality_.check(X))
         with watched(self.progress, "scoring", n, load) as load:
             scores = score_parts(judges, load, n, resolve_device(self.device))
         return {name: join(values) for name, values in scores.items()}
 
-    def _calibrate(self, threshold: Threshold, scores: FloatArray, entities: list[str | int] | None) -> None:
+    def _calibrate(
+        self,
+        threshold: Threshold,
+        scores: FloatArray,
+        entities: list[str | int] | None,
+        ends: FloatArray | None = None,
+    ) -> None:
+        """`ends`: of records, what `modalities.windows.at_ends` gives of the same steps; it calibrates streams."""
         check_enough(threshold, len(scores))
         self.threshold_ = fit_threshold(threshold, scores, entities)
         self.calibration_scores_ = scores
         self.calibration_entities_ = entities
+        self.__dict__.pop("calibration_ends_", None)
+        if ends is not None:
+            self.calibration_ends_ = ends
+
+    def _calibration_scores(self, X: Collection) -> tuple[FloatArray, FloatArray | None]:
+        """``(n,)`` scores of checked samples and, in time, those of the windows that end with them (`at_ends`)."""
+        of_parts, join, owner = self._scored_parts(X)
+        fused = self.fusion_.score(of_parts)
+        return join(fused), ends_of_parts(self.modality_, fused, owner, count(X))
 
     def _scores(self, X: Collection) -> FloatArray:
         return self._scored(X)[1]
 
     def _scored(self, X: Collection) -> tuple[dict[str, FloatArray], FloatArray]:
         """``(n,)`` by each branch in the units of its scorer, and fused."""
-        load, n, join = self._parts(X)
-        judges = {branch.settings.name: branch.judge for branch in self.branches_}
-        with watched(self.progress, "scoring", n, load) as load:
-            scores = score_parts(judges, load, n, resolve_device(self.device))
+        scores, join, _ = self._scored_parts(X)
         return {name: join(of_parts) for name, of_parts in scores.items()}, join(self.fusion_.score(scores))
 
-    def _parts(self, X: Collection) -> tuple[Callable[[IntArray], Any], int, Callable[[FloatArray], FloatArray]]:
+    def _scored_parts(
+        self, X: Collection
+    ) -> tuple[dict[str, FloatArray], Callable[[FloatArray], FloatArray], IntArray]:
+        """``(n_parts,)`` scores by each branch, what joins them to samples, and the samples that each part is of."""
+        load, n, join, owner = self._parts(X)
+        judges = {branch.settings.name: branch.judge for branch in self.branches_}
+        with watched(self.progress, "scoring", n, load) as load:
+            return score_parts(judges, load, n, resolve_device(self.device)), join, owner
+
+    def _parts(
+        self, X: Collection
+    ) -> tuple[Callable[[IntArray], Any], int, Callable[[FloatArray], FloatArray], IntArray]:
         parts, owner = self.modality_.cut(X)
         n = count(X)
-        return load_parts(self.modality_, parts, keep=False), len(owner), lambda s: self.modality_.join(s, owner, n)
+        load = load_parts(self.modality_, parts, keep=False)
+        return load, len(owner), lambda scores: self.modality_.join(scores, owner, n), owner
 
     def _at_rate(self, threshold: Threshold, rate: float) -> Threshold:
         if hasattr(threshold, "at"):

@@ -102,9 +102,7 @@ class Timeline:
 
 def find_events(timeline: Timeline, *, shortest: int = 1, merge: int = 0, hold: float | None = None) -> Events:
     """Runs of anomalous steps; the parameters are those of `Decisions.events`."""
-    for name, value, least in (("shortest", shortest, 1), ("merge", merge, 0)):
-        if not (is_number(value) and value == int(value) and value >= least):
-            raise InvalidParameter(f"`{name}` must be a number of steps, at least {least}; got {value!r}.")
+    check_settings(shortest, merge, hold)
     inside = _held(timeline, hold)
     new_record = np.concatenate([[True], timeline.entities[1:] != timeline.entities[:-1]])[: len(inside)]
     found = np.flatnonzero(inside)
@@ -117,12 +115,25 @@ def find_events(timeline: Timeline, *, shortest: int = 1, merge: int = 0, hold: 
     return Events(tuple(event for event in events if len(event) >= shortest))
 
 
+def check_settings(shortest: Any, merge: Any, hold: Any) -> None:
+    """Refuse settings of events that are out of range.
+
+    Raises
+    ------
+    InvalidParameter
+        When they are.
+    """
+    for name, value, least in (("shortest", shortest, 1), ("merge", merge, 0)):
+        if not (is_number(value) and value == int(value) and value >= least):
+            raise InvalidParameter(f"`{name}` must be a number of steps, at least {least}; got {value!r}.")
+    if hold is not None and not (is_number(hold) and 0.0 < hold <= 1.0):
+        raise InvalidParameter(f"`hold` must be a p-value above 0 and at most 1; got {hold!r}. Try 0.1.")
+
+
 def _held(timeline: Timeline, hold: float | None) -> BoolArray:
     """``(n,)``: steps that are anomalous, or that follow such a step and are still at most `hold` likely."""
     if hold is None:
         return timeline.is_anomaly
-    if not (is_number(hold) and 0.0 < hold <= 1.0):
-        raise InvalidParameter(f"`hold` must be a p-value above 0 and at most 1; got {hold!r}. Try 0.1.")
     if np.isnan(timeline.p_values).any():
         raise InvalidParameter("`hold` must have p-values to compare with; the threshold gives none. Leave `hold` out.")
     still = timeline.is_anomaly | (timeline.p_values <= hold)

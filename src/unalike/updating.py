@@ -24,6 +24,7 @@ from unalike.memory import (
     affordable,
     again,
     encoded,
+    examples,
     fingerprints,
     more_calibration,
     names,
@@ -52,9 +53,15 @@ class Updatable(Protocol):
     threshold: str | Threshold
     device: str
 
-    def anomaly_scores(self, X: Any) -> FloatArray: ...
+    def _calibration_scores(self, X: Collection) -> tuple[FloatArray, FloatArray | None]: ...
 
-    def _calibrate(self, threshold: Threshold, scores: FloatArray, entities: list[Entity] | None) -> None: ...
+    def _calibrate(
+        self,
+        threshold: Threshold,
+        scores: FloatArray,
+        entities: list[Entity] | None,
+        ends: FloatArray | None = None,
+    ) -> None: ...
 
 
 def update(
@@ -147,9 +154,14 @@ def _into_calibration(
         )
     joined = None if own is None else [*(known or []), *(own[row] for row in new.tolist())]
     X = take(X, new)
-    scores = np.concatenate([before, detector.anomaly_scores(X)])
-    detector._calibrate(in_force(detector), scores, joined)
+    scores, ends = detector._calibration_scores(X)
+    ends = _joined_ends(getattr(detector, "calibration_ends_", None if len(before) else before), ends)
+    detector._calibrate(in_force(detector), np.concatenate([before, scores]), joined, ends)
     detector.memory_ = more_calibration(memory, modality, X, prints[new], None if codes is None else codes[new])
+
+
+def _joined_ends(before: FloatArray | None, new: FloatArray | None) -> FloatArray | None:
+    return None if before is None or new is None else np.concatenate([before, new])
 
 
 def calibrated_anew(detector: Updatable, X: Any, threshold: Threshold, entities: Sequence[Any] | None) -> None:
@@ -162,7 +174,8 @@ def calibrated_anew(detector: Updatable, X: Any, threshold: Threshold, entities:
         prints = fingerprints(detector.modality_, X, np.arange(count(X)))
         warn_if_trained(prints, memory)
         memory = new_calibration(memory, detector.modality_, X, prints)
-    detector._calibrate(threshold, detector.anomaly_scores(X), own)
+    scores, ends = detector._calibration_scores(X)
+    detector._calibrate(threshold, scores, own, ends)
     if memory is not None:
         detector.memory_ = memory
 
@@ -227,12 +240,13 @@ def _new(modality: Modality, X: Collection, prints: Prints, memory: Memory) -> I
 def _remembering(memory: Memory, modality: Modality, X: Collection, prints: Prints) -> Memory:
     """The memory when checked `X` is in the scorers too."""
     trained = np.concatenate([memory.trained, prints])
-    seen = memory.seen + len(prints)
+    more = examples(modality, X)
+    seen = memory.seen + more
     if memory.rows is None or memory.ids is None:
         return replace(memory, trained=trained, seen=seen)
     full = memory.seen > len(memory.rows)
     most = len(memory.rows) if full else affordable(memory.rows[:1].nbytes, MOST_ROWS)
-    old, new = shared_out(len(memory.rows), memory.seen, len(prints), most)
+    old, new = shared_out(len(memory.rows), memory.seen, more, most)
     return replace(
         memory,
         trained=trained,

@@ -1,0 +1,100 @@
+"""Fused scores of windows by the branches of a fitted detector, ready for one window at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+from unalike.branch import FittedBranch
+from unalike.embeddings import embed_batch
+from unalike.modalities.windows import Windows, judged
+from unalike.records import Records, Segment
+from unalike.records.raw import Learned
+from unalike.scorers.fusion import Fusion
+from unalike.types import FloatArray
+
+_AT_ONCE = 1024
+
+
+@runtime_checkable
+class InWindows(Protocol):
+    """What a stream needs of a fitted modality: `modalities.Series`."""
+
+    name: str
+    time: str | None
+    entity: str | None
+    ignore: Sequence[str]
+    longest_gap: int
+    window_: int
+    stride_: int
+    learned_: Learned
+
+    def tensors(self, parts: Windows) -> torch.Tensor: ...
+
+
+class Scoring:
+    """Scores windows.
+
+    Parameters
+    ----------
+    modality : InWindows
+        Fitted.
+    branches : sequence of FittedBranch
+        Their encoders are put on the device, for evaluation.
+    fusion : Fusion
+        Fitted on the scores of these branches.
+    device : torch.device
+        Where to embed.
+    """
+
+    def __init__(
+        self, modality: InWindows, branches: Sequence[FittedBranch], fusion: Fusion, device: torch.device
+    ) -> None:
+        self.modality, self.fusion, self.device = modality, fusion, device
+        self.length = modality.window_
+        self.judges = {branch.settings.name: branch.judge for branch in branches}
+        for judge in self.judges.values():
+            judge.encoder.eval().to(device)
+
+    def ends(self, before: FloatArray, new: FloatArray) -> FloatArray:
+        """``(t,)`` score of the window that ends at each new step; NaN where there is none, or too little was measured.
+
+        Parameters
+        ----------
+        before : ndarray
+            ``(b, channels)`` steps of the segment before, those that windows reach.
+        new : ndarray
+            ``(t, channels)``.
+        """
+        values = np.concatenate([before, new])
+        first = np.arange(len(before), len(values)) - self.length + 1
+        scores = np.full(len(new), np.nan)
+        full = first >= 0
+        full[full] = judged(values, first[full], self.length)
+        scores[full] = self._scores(values, first[full])
+        return scores
+
+    def short(self, values: FloatArray) -> float:
+        """Score of a segment that is shorter than a window; NaN where too little was measured."""
+        first = np.array([len(values) - self.length])
+        return float(self._scores(values, first)[0]) if judged(values, first, self.length)[0] else float("nan")
+
+    def _scores(self, values: FloatArray, first: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> FloatArray:
+        records = Records((Segment(values),), self.modality.learned_.channels)
+        parts = Windows(records, self.length, np.zeros(len(first), dtype=np.int64), first)
+        chunks = [
+            self._fused(parts[np.arange(at, min(at + _AT_ONCE, len(first)))]) for at in range(0, len(first), _AT_ONCE)
+        ]
+        return np.concatenate([np.zeros(0), *chunks])
+
+    def _fused(self, parts: Windows) -> FloatArray:
+        data = self.modality.tensors(parts)
+        return self.fusion.score(
+            {
+                name: judge.scorer.score(embed_batch(judge.encoder, data, self.device))
+                for name, judge in self.judges.items()
+            }
+        )
