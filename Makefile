@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEV_READY := .venv/.ready-dev
 
-.PHONY: demo test check format deepod clean
+.PHONY: demo test check format deepod series-peers clean
 
 demo: $(READY)  ## run the main job on real data, write models and results to ./demo
 	$(BIN)/unalike demo --out demo
@@ -24,8 +24,10 @@ format: $(DEV_READY)
 
 deepod: .venv-deepod/.ready  ## an environment for two peers of benchmarks/tables.py (Python 3.11, 3 GB, CPU)
 
+series-peers: .venv-series/.ready  ## two libraries of benchmarks/series.py, without what they ask for
+
 clean:
-	rm -rf .venv .venv-deepod build dist demo src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-deepod .venv-series build dist demo src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "unalike needs Python 3.11 to 3.13; say make PYTHON=python3.12")'
@@ -42,4 +44,9 @@ $(DEV_READY): $(READY)
 	test -x .venv-deepod/bin/python || python3.11 -m venv .venv-deepod
 	.venv-deepod/bin/python -m pip install --quiet --requirement benchmarks/deepod-requirements.txt
 	.venv-deepod/bin/python -c 'import deepod.models'
+	touch $@
+
+.venv-series/.ready: benchmarks/series-requirements.txt $(DEV_READY)
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv-series --requirement benchmarks/series-requirements.txt
+	$(BIN)/python -m benchmarks.series_tools
 	touch $@

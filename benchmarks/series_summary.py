@@ -1,0 +1,175 @@
+"""Tables of a results file of `benchmarks.series`: means, paired intervals over series, ablations, alarms.
+
+Series are the units: a series' value is the mean over the seeds that a method ran with. Univariate and multivariate
+series are averaged apart. Two methods are compared on the series that both finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.results import KEY, read_rows
+from benchmarks.summary import as_markdown, as_text, bootstrap_interval
+
+Rows = Sequence[Mapping[str, str]]
+Table = list[list[str]]
+
+PROTOCOLS = ("univariate", "multivariate")
+ABLATIONS = (
+    ("unalike", "floor"),
+    ("unalike", "untrained"),
+    ("unalike", "contrast"),
+    ("contrast", "untrained-alone"),
+)
+"""First minus second: what the networks add, what training adds to the fusion, what the rest adds, what training adds
+to the networks alone."""
+
+_MAIN = "vus_pr"
+_SAME = 5e-7
+
+
+def report(path: Path, against: str, sets: Sequence[str], *, markdown: bool) -> str:
+    """All tables.
+
+    Parameters
+    ----------
+    path : Path
+        Results file.
+    against : str
+        The method that others are compared with.
+    sets : sequence of str
+        ``tune``, ``confirm``, collections or names; empty for all.
+
+    Raises
+    ------
+    ValueError
+        When no row is asked for.
+    """
+    show: Callable[[Table], str] = as_markdown if markdown else as_text
+    rows = [row for row in read_rows(path) if not sets or any(_asked(row, wanted) for wanted in sets)]
+    if not rows:
+        raise ValueError(f"{path} has no row of {', '.join(sets) or 'any series'}.")
+    parts = []
+    for protocol in PROTOCOLS:
+        mine = [row for row in rows if row["protocol"] == protocol]
+        if not mine:
+            continue
+        parts += [f"{protocol}: {len({row['data'] for row in mine})} series", show(overview(mine))]
+        pairs = [(against, method) for method in methods_of(mine) if method != against]
+        parts += [f"VUS-PR, paired over series: {against} minus another", show(comparisons(mine, pairs))]
+        ablations = comparisons(mine, ABLATIONS)
+        if len(ablations) > 1:
+            parts += ["ablations", show(ablations)]
+        raised = alarms(mine)
+        if len(raised) > 1:
+            parts += ["alarms at the stated rate", show(raised)]
+    return "\n\n".join(parts)
+
+
+def overview(rows: Rows) -> Table:
+    """One line per method, the best VUS-PR first: its means, those of each collection, seconds and memory."""
+    collections = sorted({_collection(row) for row in rows})
+    header = ["method", "series", "VUS-PR", "AUC-PR", "AUC-ROC", "UCR top-1"]
+    header += [*(f"VUS-PR {name}" for name in collections), "fit s", "score s", "most MB"]
+    lines = []
+    for method in methods_of(rows):
+        mine = [row for row in rows if row["method"] == method]
+        vus = per_series(mine, _MAIN)
+        line = [method, str(len(vus)), _three(_mean(vus))]
+        line += [_three(_mean(per_series(mine, column))) for column in ("auprc", "auroc")]
+        line.append(_share(_mean(per_series(mine, "top1"))))
+        for name in collections:
+            line.append(_three(_mean(per_series([row for row in mine if _collection(row) == name], _MAIN))))
+        line += [f"{np.median([float(row[column]) for row in mine]):.2f}" for column in ("fit_s", "score_s")]
+        line.append(f"{max(float(row['peak_mb']) for row in mine):.0f}")
+        lines.append(line)
+    return [header, *sorted(lines, key=lambda line: -float(line[2] or -1))]
+
+
+def comparisons(rows: Rows, pairs: Sequence[tuple[str, str]], column: str = _MAIN) -> Table:
+    """One line per pair that shares a series: first minus second, and by how many percent the mean is higher."""
+    table = [["first", "second", "difference", "95% interval", "relative", "wins/ties/losses", "series"]]
+    for first, second in pairs:
+        ours, theirs = (per_series([row for row in rows if row["method"] == name], column) for name in (first, second))
+        common = sorted(set(ours) & set(theirs))
+        if not common:
+            continue
+        differences = np.array([ours[name] - theirs[name] for name in common])
+        low, high = bootstrap_interval(differences)
+        base = float(np.mean([theirs[name] for name in common]))
+        table.append(
+            [
+                first,
+                second,
+                f"{differences.mean():+.3f}",
+                f"[{low:+.3f}, {high:+.3f}]",
+                f"{differences.mean() / base:+.1%}" if base > 0 else "",
+                f"{(differences > _SAME).sum()}/{(np.abs(differences) <= _SAME).sum()}/{(differences < -_SAME).sum()}",
+                str(len(common)),
+            ]
+        )
+    return table
+
+
+def alarms(rows: Rows) -> Table:
+    """One line per method that raises alarms and per collection, and one for all."""
+    columns = ("stated_rate", "false_alarm_rate", "detected", "delay", "alarms", "alarms_day")
+    header = ["method", "collection", "series", "stated", "realised (mean)", "realised (median)"]
+    header += ["segments detected", "delay, steps", "alarms per 10,000 steps", "alarms per day"]
+    table = [header]
+    for method in methods_of([row for row in rows if row["false_alarm_rate"]]):
+        mine = [row for row in rows if row["method"] == method]
+        for name in [*sorted({_collection(row) for row in mine}), "all"]:
+            part = [row for row in mine if name in ("all", _collection(row))]
+            stated, realised, detected, delay, runs, daily = (per_series(part, column) for column in columns)
+            line = [method, name, str(len(realised)), _percent(_mean(stated)), _percent(_mean(realised))]
+            line += [_percent(float(np.median(list(realised.values())))), _share(_mean(detected))]
+            table.append([*line, _one(_mean(delay)), _one(_mean(runs)), _one(_mean(daily))])
+    return table
+
+
+def per_series(rows: Rows, column: str) -> dict[str, float]:
+    """Mean over seeds of `column`, by series; those where it is empty are left out."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        if row[column]:
+            values.setdefault(row["data"], []).append(float(row[column]))
+    return {name: float(np.mean(seeds)) for name, seeds in values.items()}
+
+
+def methods_of(rows: Rows) -> list[str]:
+    """In the order of the file."""
+    return list(dict.fromkeys(row["method"] for row in rows))
+
+
+def _asked(row: Mapping[str, str], wanted: str) -> bool:
+    if wanted in ("tune", "confirm"):
+        return (float(row["tune"]) == 1) == (wanted == "tune")
+    return wanted in (row[KEY[0]], _collection(row))
+
+
+def _collection(row: Mapping[str, str]) -> str:
+    return row["data"].split("/", maxsplit=1)[0]
+
+
+def _mean(values: Mapping[str, float]) -> float:
+    return float(np.mean(list(values.values()))) if values else float("nan")
+
+
+def _three(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.3f}"
+
+
+def _one(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.1f}"
+
+
+def _share(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.2f}"
+
+
+def _percent(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.2%}"
