@@ -16,7 +16,7 @@ from unalike.encoders import MLP, ConvNet, Timm
 from unalike.errors import InvalidInput, InvalidParameter
 from unalike.lookup import named
 from unalike.modalities import Table
-from unalike.objectives import SimCLR
+from unalike.objectives import InjectAnomalies, InjectedContrast, SimCLR
 from unalike.scorers import KNN, Outlier
 from unalike.thresholds import Conformal, Fixed, Normal, PerEntity
 from unalike.views.compose import Compose
@@ -127,6 +127,7 @@ def test_a_file_is_the_constructor_call(tmp_path: Path) -> None:
         {"threshold": PerEntity(each=Normal(sigmas=3.0), least=5)},
         {"threshold": Fixed(-1e-300)},
         {"encoder": MLP(hidden=(8,), normalization="none"), "objective": SimCLR(temperature=1.0)},
+        {"objective": InjectedContrast(injection=InjectAnomalies(kinds=("spike", "trend"), speed=(2.0, 3.0)))},
         {"views": [HorizontalFlip(p=0.1), "vertical-flip", Compose((Affine(degrees=(-3.0, 9.0)),))]},
         {"branches": [Branch(name="a", encoder=Timm(layers=(1, -2), size=32)), Branch(name="b", encoder="raw")]},
         {"branches": [Branch(name="a", encoder="raw", training=Training(patience=2), agreement=0.2)]},

@@ -278,3 +278,29 @@ def test_groups_that_cannot_be_halved_are_refused(table, crowd):
 def test_forty_samples_in_pairs_are_enough(table):
     figures = check_views(table[:40], "table", groups=np.arange(40) // 2, objectives=())
     assert (figures.n_fitted, figures.n_viewed) == (20, 20)
+
+
+def waves():
+    """A record of two channels with a gap."""
+    steps = np.arange(4000)
+    noise = 0.1 * np.random.default_rng(0).normal(size=(2, 4000))
+    record = (np.stack([np.sin(steps / 8), np.cos(steps / 8)]) + noise).T
+    record[100:120, 0] = np.nan
+    return record
+
+
+def test_windows_of_series_are_checked_with_their_gaps():
+    named = {"masked": views.MaskSteps(share=0.05), "permuted": views.Permute(), "whole": views.Scale(sigma=0.0)}
+    found = check_views(waves(), "series", views=named, objectives=("injected",), samples=200)
+    assert found["whole"].unchanged == 1.0
+    assert found["masked"].unchanged < 0.3
+    assert found["permuted"].beyond_95 > 0.9
+    assert found["injected"].unchanged == 0.0
+    assert found["injected"].beyond_95 > 0.5
+
+
+def test_series_are_grouped_by_time_and_by_nothing_else():
+    with pytest.raises(InvalidParameter, match="`groups` must be left out"):
+        check_views(waves(), "series", groups=[0] * 4000)
+    with pytest.raises(InvalidInput, match="longer records"):
+        check_views(waves()[:120], "series")

@@ -45,8 +45,9 @@ class CARLA:
     neighbor : float
         The positive begins up to this share of the length earlier, in ``[0, 1]``.
     hardest : bool
-        Take the nearest of all windows with an injected anomaly, on all processes, as the negative. False: the
-        anchor's own.
+        Take the nearest of all windows with an injected anomaly, on all processes, as the negative, as the authors'
+        code does. Against the hardest of many negatives the embedding can collapse, the loss then staying at the
+        margin. False: the anchor's own.
     injection : InjectAnomalies
         Kinds and sizes of the anomalies.
     head_layers, head_width, head_hidden
@@ -65,7 +66,7 @@ class CARLA:
 
     margin: float = 0.5
     neighbor: float = 0.1
-    hardest: bool = True
+    hardest: bool = False
     injection: InjectAnomalies = field(default_factory=InjectAnomalies)
     head_layers: int = 2
     head_width: int = 128

@@ -44,8 +44,8 @@ def check_views(
     Parameters
     ----------
     X : folder, file, list, array or DataFrame
-        Normal samples, at least 40; from 200 on the 99% figure is there too.
-    modality : {"image", "table"} or Modality
+        Normal samples, at least 40; from 200 on the 99% figure is there too. Of series these are windows.
+    modality : {"image", "series", "table"} or Modality
         The kind of data. A Modality is not changed.
     views : View, callable, str, sequence or mapping, optional
         What `Detector(views=...)` takes: of a sequence each member is checked, and all together. A mapping names
@@ -54,7 +54,8 @@ def check_views(
         Those whose negatives are checked (they have a method ``negatives``); None: the modality's default
         ones, ``()``: none.
     groups : sequence of length n, optional
-        Near-copies share a value. Without it near-copies on both sides make every view look too strong.
+        Near-copies share a value. Without it near-copies on both sides make every view look too strong. Not for
+        series, whose windows are grouped by stretches of time.
     encoder : EncoderSettings, nn.Module or str, optional
         In whose embedding is measured; it is not trained. None: raw input.
     samples : int
@@ -132,7 +133,9 @@ class _Ruler:
 
     def _figures(self, made: Tensor, embedded: FloatArray) -> dict[str, float]:
         """What views and negatives have in common; all but `unchanged` of the changed samples only."""
-        changed = (made != self._material.held_out).flatten(1).any(dim=1).numpy()
+        plain = self._material.held_out
+        differs = (made != plain) & ~(made.isnan() & plain.isnan())
+        changed = differs.flatten(1).any(dim=1).numpy()
         names = ("moved", "inside", "beyond_95", "beyond_99")
         if not changed.any():
             return {"unchanged": 1.0, **dict.fromkeys(names, math.nan)}

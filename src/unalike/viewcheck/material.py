@@ -75,7 +75,9 @@ class Material:
         generator = RowGenerator(derive(self.seed, "view", name), torch.arange(len(self.held_out)))
         drawn = [ready(self.held_out, generator) for _ in range(times)]
         for made in drawn:
-            if made.shape != self.held_out.shape or not bool(made.isfinite().all()):
+            # In series NaN is a missing value.
+            sound = made.isfinite() | (made.isnan() & (self.modality.name == "series"))
+            if made.shape != self.held_out.shape or not bool(sound.all()):
                 raise InvalidParameter(
                     f"`views` must give finite samples of the shape that they get, {tuple(self.held_out.shape)}; "
                     f"{name!r} gave {tuple(made.shape)}. Leave out what changes the size."
@@ -107,18 +109,16 @@ def gather(
     n = count(X)
     if n < LEAST_SAMPLES:
         raise InvalidInput(f"`X` must hold at least {LEAST_SAMPLES} normal samples; got {n}. Give more.")
-    codes: IntArray = np.arange(n) if groups is None else group_codes(groups, n)
     generator = numpy_generator(seed, "check-views")
-    chosen = np.sort(generator.permutation(n)[:samples])
-    parts, owner = made.cut(take(X, chosen))
-    few = np.sort(generator.permutation(len(owner))[:samples])
-    parts, codes = take(parts, few), codes[chosen][owner[few]]
-    halves = split(len(few), calibration=0.5, largest=samples, generator=generator, groups=codes.tolist())
+    choose = _windows if hasattr(made, "timing") else _parts
+    parts, codes = choose(made, X, samples, groups, generator)
+    halves = split(len(codes), calibration=0.5, largest=samples, generator=generator, groups=codes.tolist())
     smaller = min(len(halves.train), len(halves.calibration))
     if smaller < _LEAST_PER_HALF:
         raise InvalidInput(
             f"`groups` must leave at least {_LEAST_PER_HALF} samples in each half, as near-copies stay together; got "
-            f"{len(halves.train)} and {len(halves.calibration)} (samples={samples}). Give more groups, or smaller ones."
+            f"{len(halves.train)} and {len(halves.calibration)} (samples={samples}). Give more groups, or smaller "
+            "ones; of series, whose windows are grouped by stretches of time, give longer records."
         )
     data = _tensors(made, parts)
     bank = data[torch.from_numpy(halves.train)]
@@ -131,6 +131,32 @@ def gather(
     return Material(
         modality=made, bank=bank, held_out=held_out, group=codes[halves.calibration], encoder=floor, seed=seed
     )
+
+
+def _parts(
+    made: Modality, X: Collection, samples: int, groups: Sequence[Any] | None, generator: np.random.Generator
+) -> tuple[Collection, IntArray]:
+    """Parts of randomly chosen samples, and the group of each."""
+    n = count(X)
+    codes: IntArray = np.arange(n) if groups is None else group_codes(groups, n)
+    chosen = np.sort(generator.permutation(n)[:samples])
+    parts, owner = made.cut(take(X, chosen))
+    few = np.sort(generator.permutation(len(owner))[:samples])
+    return take(parts, few), codes[chosen][owner[few]]
+
+
+def _windows(
+    made: Any, X: Collection, samples: int, groups: Sequence[Any] | None, generator: np.random.Generator
+) -> tuple[Collection, IntArray]:
+    """Randomly chosen windows of series, where samples are steps, and the block of time that each lies in."""
+    if groups is not None:
+        raise InvalidParameter(
+            "`groups` must be left out for series; got some. Windows of one stretch of time are grouped without it."
+        )
+    parts, _ = made.cut(X)
+    few = np.sort(generator.permutation(len(parts))[:samples])
+    parts = take(parts, few)
+    return parts, made.timing(parts)[1]
 
 
 def fitted(X: Any, modality: str | Modality) -> tuple[Modality, Collection]:
