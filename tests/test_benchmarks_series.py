@@ -114,7 +114,9 @@ class TestWindows:
         centred = values - values.mean()
         correlation = [(centred[: 500 - lag] * centred[lag:]).sum() / (centred**2).sum() for lag in range(401)][3:]
         peaks = [
-            at for at in range(1, len(correlation) - 1) if correlation[at] > max(correlation[at - 1], correlation[at + 1])
+            at
+            for at in range(1, len(correlation) - 1)
+            if correlation[at] > max(correlation[at - 1], correlation[at + 1])
         ]
         best = max(peaks, key=lambda at: correlation[at])
         assert windows.period(values) == (best + 3 if 3 <= best <= 300 else 125)
