@@ -9,7 +9,7 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from unalike.errors import InvalidInput, InvalidParameter, NotFitted
-from unalike.scorers import KNN, neighbors, search
+from unalike.scorers import KNN, frame, neighbors
 
 RNG = np.random.default_rng
 
@@ -84,20 +84,20 @@ def test_equals_scikit_learn(metric: str) -> None:
 
 @pytest.mark.parametrize("kept", [0, 16])
 def test_chunks_cut_bank_and_queries_and_change_nothing(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "_KEPT_CHUNKS", kept)
+    monkeypatch.setattr(frame, "_KEPT_CHUNKS", kept)
     g = RNG(0)
     bank, queries = g.normal(size=(5000, 30)).astype(np.float32), g.normal(size=(1500, 30)).astype(np.float32)
     small, large = (KNN(k=5, chunk_mb=mb).fit(bank, reference=bank[:1]) for mb in (1, 256))
     blocks = []
-    original = search.Search._framed_bank
+    original = frame.Frame.factors
 
-    def spied(self: search.Search, part: slice, dtype: object) -> object:
+    def spied(self: frame.Frame, part: slice, dtype: object) -> object:
         blocks.append(part)
         return original(self, part, dtype)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(search.Search, "_framed_bank", spied)
+    monkeypatch.setattr(frame.Frame, "factors", spied)
     scores = small.score(queries)
-    assert (small._search._kept is None) == (kept == 0)
+    assert (small._search._frame._kept is None) == (kept == 0)
     assert len({part.start for part in blocks}) > 5
     assert sum(part.start == 0 for part in blocks) > 5
     np.testing.assert_array_equal(scores, large.score(queries))

@@ -17,8 +17,11 @@ from unalike.plain import is_number, unlearned
 from unalike.scorers.arrays import checked, require_choice, require_count, require_fitted
 from unalike.scorers.build import build_scorer
 from unalike.scorers.neighbors import KNN
+from unalike.scorers.together import together
 from unalike.types import FloatArray, IntArray, Scorer, Stateful
 
+_SINGLES = 8
+"""After so many rows that came alone, as in a stream, a search for those is prepared."""
 _FLOOR = 1e-3
 
 
@@ -103,8 +106,25 @@ class PerBlock:
     def block_scores(self, embeddings: FloatArray) -> FloatArray:
         """``(n, blocks)`` float64: each block's score in its unit, to tell which of them is unlike."""
         blocks = self._known(embeddings, empty=True)
-        scores = [scorer.score(block) for scorer, block in zip(self.scorers_, blocks, strict=True)]
-        return np.stack(scores, axis=1) / self.units_
+        scores = self._at_once(blocks)
+        if scores is None:
+            scores = np.stack(
+                [scorer.score(block) for scorer, block in zip(self.scorers_, blocks, strict=True)], axis=1
+            )
+        return scores / self.units_
+
+    def _at_once(self, blocks: list[FloatArray]) -> FloatArray | None:
+        """``(1, blocks)`` scores of a single row, where it pays to search all blocks together; the same to the bit."""
+        if len(blocks[0]) != 1 or blocks[0].dtype != np.float32:
+            return None
+        self._singles = getattr(self, "_singles", 0) + 1
+        if self._singles < _SINGLES:
+            return None
+        known = getattr(self, "_together", None)
+        if self._singles == _SINGLES or (known is not None and not known.of(self.scorers_)):
+            known = self._together = together(self.scorers_)
+        scores = None if known is None else known.scores(np.concatenate(blocks))
+        return None if scores is None else scores[None]
 
     @property
     def absorbed_(self) -> int:

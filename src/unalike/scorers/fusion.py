@@ -79,6 +79,7 @@ class Fusion:
             if kept.ndim != 1 or len(kept) == 0 or not np.isfinite(kept).all():
                 raise InvalidInput(f"`references` must hold finite scores for each branch; {name!r} does not.")
             self.references_[name] = kept
+        self._units = {name: _unit(kept) for name, kept in self.references_.items()}
         return self
 
     def score(self, scores: Mapping[str, FloatArray]) -> FloatArray:
@@ -108,9 +109,13 @@ class Fusion:
         if len(scores) == 1:
             return np.asarray(next(iter(scores.values())), dtype=np.float64)
         # In fitted order, so that the order of the mapping cannot move the last bit of the sum.
-        measure = _ratio if self.how == "ratio" else tail_scores
-        tails = [self.weight(name) * measure(scores[name], kept) for name, kept in self.references_.items()]
+        tails = [self.weight(name) * self._measured(name, scores[name]) for name in self.references_]
         return np.asarray(np.max(tails, axis=0) if self.how == "max" else np.sum(tails, axis=0))
+
+    def _measured(self, name: str, scores: FloatArray) -> FloatArray:
+        if self.how == "ratio":
+            return np.asarray(scores, dtype=np.float64) / self._units[name]
+        return tail_scores(scores, self.references_[name])
 
     def state(self) -> dict[str, Any]:
         require_fitted(self, "references_")
@@ -125,8 +130,8 @@ class Fusion:
         return float((self.weights or {}).get(name, 1.0))
 
 
-def _ratio(scores: FloatArray, reference: FloatArray) -> FloatArray:
-    """Scores in units of the median reference score, or of what is above it where that is next to nothing."""
+def _unit(reference: FloatArray) -> float:
+    """The median reference score, or a part of what is above it where that is next to nothing."""
     median, high = np.quantile(reference, [0.5, 0.95])
     unit = max(float(median), _LEAST_UNIT * float(high))
-    return np.asarray(scores, dtype=np.float64) / (unit if unit > 0.0 else float(reference.max()) or 1.0)
+    return unit if unit > 0.0 else float(reference.max()) or 1.0
