@@ -195,10 +195,13 @@ class PaAnoObjective(nn.Module):
 
 
 def _halves(data: Tensor) -> tuple[Tensor, Tensor]:
-    """The first and the second half of each window, at the end of a window that is missing before it."""
+    """The first and the second half of each window, at the end of a window that is missing before it.
+
+    Of an odd number of steps the last is in neither.
+    """
     half = data.shape[2] // 2
     gap = torch.full_like(data[..., half:], torch.nan)
-    return torch.cat((gap, data[..., :half]), dim=2), torch.cat((gap, data[..., data.shape[2] - half :]), dim=2)
+    return torch.cat((gap, data[..., :half]), dim=2), torch.cat((gap, data[..., half : 2 * half]), dim=2)
 
 
 def _others(keys: Tensor, count: int) -> Tensor:
