@@ -204,7 +204,7 @@ def _arrow_column(values: npt.NDArray[Any]) -> pa.Array:
     if values.dtype.kind == "f":
         return pa.array(values, mask=np.isnan(values))
     # File names are bytes on some systems and need not be valid text; labels of an index can be of any kind.
-    return pa.array([_text(value) for value in values.tolist()])
+    return pa.array([_text(value) for value in values.tolist()], type=pa.string())
 
 
 def _text(value: Any) -> str:
