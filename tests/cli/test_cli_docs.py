@@ -10,11 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from unalike import Detector, cli, demo, save
 from unalike.data import take
 from unalike.modalities.image import Image
+from unalike.modalities.series import Series
 from unalike.modalities.table import Table
 from unalike.thresholds import Conformal
 
@@ -32,8 +34,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for cls in (Image, Table):
+        for cls in (Image, Series, Table):
             patch.setattr(cls, "branches", _hurried(cls))
+        _hosts(400, "2024-01-01").to_parquet("record.parquet")
+        _hosts(120, "2024-02-01").assign(bad=np.arange(240) % 120 // 110).to_parquet("live.parquet")
         for case in (demo.digits(), demo.breast_cancer()):
             rows = demo.parted(case.labels, seed=0)
             few = demo.Parted(rows.train[:120], np.concatenate([rows.test[:20], rows.test[-20:]]), rows.calibration)
@@ -43,6 +47,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             save(detector, folder / "demo" / f"{case.name}.unalike")
         yield folder
     signal.signal(signal.SIGTERM, before)
+
+
+def _hosts(n: int, start: str) -> pd.DataFrame:
+    """The records of the page: two hosts, a wave of 16 steps."""
+    waves = np.sin(np.arange(n)[:, None] / 8 * np.pi + [0.0, 1.0])
+    noise = np.random.default_rng(n).normal(0.0, 0.1, (2, n, 2))
+    when = pd.date_range(start, periods=n, freq="5min")
+    made = [
+        pd.DataFrame(waves + noise[number], columns=["cpu", "memory"]).assign(t=when, host=f"host {number}")
+        for number in range(2)
+    ]
+    return pd.concat(made, ignore_index=True)
 
 
 def _hurried(cls: type) -> object:
@@ -72,7 +88,7 @@ def test_the_page_names_every_command() -> None:
 
 
 def test_every_option_of_fit_in_the_table_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    (table,) = re.findall(r"^\| option .*?\n\n", PAGE, flags=re.MULTILINE | re.DOTALL)
+    table = "".join(re.findall(r"^\| option .*?\n\n", PAGE, flags=re.MULTILINE | re.DOTALL))
     with pytest.raises(SystemExit):
         cli.main(["fit", "--help"])
     told = capsys.readouterr().out
