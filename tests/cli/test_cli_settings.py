@@ -186,7 +186,7 @@ def test_calibrate_with_another_threshold_keeps_the_rate_of_the_model(place, tmp
 
 
 def test_columns_left_out_do_not_pile_up():
-    kind = settings.modality("table", {"modality": Table(ignore=("a", "b"))}, ["b", "c", "b"], None)
+    kind = settings.modality("table", {"modality": Table(ignore=("a", "b"))}, {"ignore": ["b", "c", "b"]})
     assert kind.ignore == ("a", "b", "c")
 
 
