@@ -6,37 +6,41 @@
 - ``untrained-alone``: the same networks before training, alone.
 - ``floor``: no network: raw windows' nearest neighbours and window statistics, fused.
 
-The columns ``fit_s`` and ``peak_mb`` of all are those of the whole detector; ``score_s`` means something for the first
-two of a job only, since the others join scores that are there already.
+A reading is the detector with other branches, and scores windows, fuses and joins them as that does. The columns
+``fit_s`` and ``peak_mb`` are those of the whole detector.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from benchmarks.harness import Maker
-from benchmarks.ours import UNTRAINED, Default, fused, members
 from unalike.types import BoolArray, FloatArray
 
+if TYPE_CHECKING:
+    from unalike import Detector
+    from unalike.branch import FittedBranch
 
-class SeriesDefault(Default):
+READINGS = ("unalike", "untrained", "contrast", "untrained-alone", "floor")
+
+
+class SeriesDefault:
     """``Detector("series")`` at its defaults, behind the harness' contract."""
 
     def __init__(self, seed: int) -> None:
-        super().__init__("series", seed)
-        self._entries: tuple[Any, dict[str, FloatArray]] = (None, {})
+        from unalike import Detector
 
-    def score(self, test: Any, method: str) -> FloatArray:
-        if method == "unalike":
-            return self.detector.anomaly_scores(test)
-        if self._entries[0] is not test:
-            self._entries = test, dict(self.detector.branch_scores(test))
-        scores = self._entries[1]
-        names = without_networks(list(scores)) if method == "floor" else members(list(scores), method)
-        return fused(self.detector, scores, names)
+        self.detector = Detector("series", random_state=seed)
 
-    def alarms(self, test: Any, method: str) -> tuple[BoolArray, float] | None:
+    def fit(self, train: FloatArray) -> None:
+        self.detector.fit(train)
+
+    def score(self, test: FloatArray, method: str) -> FloatArray:
+        return reading(self.detector, method).anomaly_scores(test)
+
+    def alarms(self, test: FloatArray, method: str) -> tuple[BoolArray, float] | None:
         """Which steps the detector raises, and the rate that it states; of the default alone."""
         if method != "unalike":
             return None
@@ -45,13 +49,44 @@ class SeriesDefault(Default):
         return decisions.is_anomaly, rate
 
 
-def without_networks(names: Sequence[str]) -> list[str]:
-    """Entries of `Detector.branch_scores` of branches that do not train."""
-    return [name for name in names if not name.endswith(UNTRAINED) and name + UNTRAINED not in names]
+def reading(detector: Detector, method: str) -> Detector:
+    """The fitted detector with the branches that `method` reads; the fitted one stays as it is.
+
+    Raises
+    ------
+    ValueError
+        When no branch trains and a network is asked for, or all do and the floor is.
+    """
+    if method == "unalike":
+        return detector
+    branches = chosen(detector.branches_, method)
+    if not branches:
+        names = ", ".join(branch.settings.name for branch in detector.branches_)
+        raise ValueError(f"there is no {method!r} of the branches {names}: none of them is of that kind")
+    weights = {branch.settings.name: detector.fusion_.weight(branch.settings.name) for branch in branches}
+    fusion = replace(detector.fusion_, weights=weights if any(weights.values()) else None)
+    read = copy.copy(detector)
+    read.branches_ = branches
+    read.fusion_ = fusion.fit({branch.settings.name: branch.judge.scorer.reference_scores_ for branch in branches})
+    return read
+
+
+def chosen(branches: tuple[FittedBranch, ...], method: str) -> tuple[FittedBranch, ...]:
+    """The branches of a reading; an untrained network takes its trained one's name and weight."""
+    raw = tuple(branch for branch in branches if branch.untrained is None)
+    trained = tuple(branch for branch in branches if branch.untrained is not None)
+    before = {
+        branch.settings.name: replace(branch, judge=branch.untrained)
+        for branch in branches
+        if branch.untrained is not None
+    }
+    if method == "untrained":
+        return tuple(before.get(branch.settings.name, branch) for branch in branches) if trained else ()
+    return {"floor": raw, "contrast": trained, "untrained-alone": tuple(before.values())}[method]
 
 
 def default(seed: int) -> SeriesDefault:
     return SeriesDefault(seed)
 
 
-OURS: dict[str, Maker] = dict.fromkeys(("unalike", "untrained", "contrast", "untrained-alone", "floor"), default)
+OURS: dict[str, Maker] = dict.fromkeys(READINGS, default)
