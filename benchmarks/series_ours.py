@@ -5,6 +5,7 @@
 - ``contrast``: the trained networks alone.
 - ``untrained-alone``: the same networks before training, alone.
 - ``floor``: no network: raw windows' nearest neighbours and window statistics, fused.
+- ``stream``: the default's provisional scores and alarms, of each step from the past alone.
 
 A reading is the detector with other branches, and scores windows, fuses and joins them as that does. The columns
 ``fit_s`` and ``peak_mb`` are those of the whole detector.
@@ -16,6 +17,8 @@ import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from benchmarks.harness import Maker
 from unalike.types import BoolArray, FloatArray
 
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
     from unalike import Detector
     from unalike.branch import FittedBranch
 
-READINGS = ("unalike", "untrained", "contrast", "untrained-alone", "floor")
+READINGS = ("unalike", "untrained", "contrast", "untrained-alone", "floor", "stream")
+
+_CHUNK = 1_000
 
 
 class SeriesDefault:
@@ -38,15 +43,27 @@ class SeriesDefault:
         self.detector.fit(train)
 
     def score(self, test: FloatArray, method: str) -> FloatArray:
+        if method == "stream":
+            self._told = self._streamed(test)
+            return self._told[0]
         return reading(self.detector, method).anomaly_scores(test)
 
     def alarms(self, test: FloatArray, method: str) -> tuple[BoolArray, float] | None:
-        """Which steps the detector raises, and the rate that it states; of the default alone."""
+        """Which steps of what was scored are raised, and at which stated rate; of the default, batch and stream, alone."""
+        if method == "stream":
+            return self._told[1:]
         if method != "unalike":
             return None
         decisions = self.detector.detect(test)
-        rate = float("nan") if decisions.false_alarm_rate is None else decisions.false_alarm_rate
-        return decisions.is_anomaly, rate
+        return decisions.is_anomaly, _rate(decisions.false_alarm_rate)
+
+    def _streamed(self, test: FloatArray) -> tuple[FloatArray, BoolArray, float]:
+        """Scores, alarms and stated rate as a stream tells them at once; steps without a score get the lowest."""
+        stream = self.detector.stream()
+        told = [stream.push(test[at : at + _CHUNK]).provisional for at in range(0, len(test), _CHUNK)]
+        scores = np.concatenate([part.scores for part in told])
+        known = np.nan_to_num(scores, nan=float(np.nanmin(scores)) if np.isfinite(scores).any() else 0.0)
+        return known, np.concatenate([part.is_anomaly for part in told]), _rate(told[0].false_alarm_rate)
 
 
 def reading(detector: Detector, method: str) -> Detector:
@@ -83,6 +100,10 @@ def chosen(branches: tuple[FittedBranch, ...], method: str) -> tuple[FittedBranc
     if method == "untrained":
         return tuple(before.get(branch.settings.name, branch) for branch in branches) if trained else ()
     return {"floor": raw, "contrast": trained, "untrained-alone": tuple(before.values())}[method]
+
+
+def _rate(stated: float | None) -> float:
+    return float("nan") if stated is None else stated
 
 
 def default(seed: int) -> SeriesDefault:

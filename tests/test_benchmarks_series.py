@@ -10,7 +10,7 @@ from benchmarks import series, series_data, series_metrics, series_summary, seri
 from benchmarks import series_windows as windows
 from benchmarks.results import COLUMNS, Key, Results
 from benchmarks.series_data import Series
-from benchmarks.series_ours import OURS, without_networks
+from benchmarks.series_ours import OURS
 from benchmarks.series_peers import PEERS, UNIVARIATE_ONLY
 
 VALUES = dict.fromkeys((*COLUMNS[4:], *series_metrics.COLUMNS), 0.5)
@@ -244,10 +244,9 @@ class TestRun:
             series.main([*arguments, "--out", str(tmp_path / "out.csv")])
         assert "--data is needed" in (error := capsys.readouterr().err) or "no method 'guess'" in error
 
-    def test_readings_of_ours(self):
-        names = ["raw", "contrast", "contrast (untrained)", "statistics"]
-        assert without_networks(names) == ["raw", "statistics"]
+    def test_names_are_told_apart(self):
         assert not set(OURS) & set(PEERS)
+        assert set(UNIVARIATE_ONLY) <= set(PEERS)
 
 
 class TestSummary:
