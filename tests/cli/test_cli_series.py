@@ -269,6 +269,17 @@ def test_what_inspect_prints_as_toml_fits_the_same_model(place, tmp_path, capsys
     np.testing.assert_array_equal(*scores)
 
 
+def test_views_are_shown_and_measured(place, tmp_path, capsys):
+    own = ["-m", "series", "--time", "when", "--entity", "host", "--ignore", "note", "--window", WINDOW]
+    names = ["--views", "jitter", "--views", "shift", "--samples", 2]
+    assert run("views", place / "train.parquet", *own, *names, "-o", tmp_path / "page.html") == 0
+    printed, html = capsys.readouterr().out, (tmp_path / "page.html").read_text(encoding="utf-8")
+    for name in ("jitter", "shift"):
+        assert f"\n{name} " in printed
+        assert f"<h2>{name}" in html
+    assert "<svg" in html
+
+
 # ---- mistakes ----------------------------------------------------------------------------------------------------
 
 FIT = "fit train.parquet -m series -o x.unalike"

@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from unalike import check_views, modalities, views
 from unalike.errors import InvalidParameter
 from unalike.viewpage import view_page
+from unalike.viewpage.lines import Lines
 
 EMPTY = {"meta", "img", "br", "link"}
 HOSTILE = '<script>alert("1")</script>'
@@ -198,3 +199,34 @@ def test_wide_rows_are_cut():
     )
     assert "10 more changed columns are not shown" in page
     assert len(cells(page)) == 30
+
+
+def test_windows_of_series_are_lines_that_break_where_nothing_was_measured():
+    t = np.arange(120)
+    values = np.stack([np.sin(t / 3), np.full(120, 5.0)], axis=1) + np.random.default_rng(0).normal(0, 0.1, (120, 2))
+    values[::9, 0] = np.nan
+    frame = pd.DataFrame(values, columns=["load", HOSTILE]).assign(host=np.repeat(["a", "b"], 60))
+    series = modalities.Series(window=20, entity="host")
+    page = view_page(frame, series, views={"jitter": views.series.Jitter()}, samples=3, views_per_sample=2)
+    found = Checked(page)
+    tags = [tag for tag, _ in found.tags]
+    assert tags.count("svg") == 3 * 2 * 2
+    assert "nan" not in " ".join(points["points"] for tag, points in found.tags if tag == "polyline")
+    assert HOSTILE not in page
+    assert HOSTILE in found.texts
+    assert len([text for text in found.texts if re.fullmatch(r"window from [ab], \d+", text)]) == 3
+    heights = [
+        float(point.split(",")[1]) for tag, line in found.tags if tag == "polyline" for point in line["points"].split()
+    ]
+    assert min(heights) >= 2.0
+    assert max(heights) <= 46.0
+    # A sample with missing steps is drawn as one line for each stretch.
+    made = series.fit(series.check(frame))
+    cells = made.tensors(made.cut(made.check(frame))[0])
+    drawn = Lines(cells[:1], ["0"], ["load", "x"]).draw([cells[:1]])
+    there = (~cells[0].isnan()).int()
+    stretches = int((torch.diff(there, dim=1, prepend=torch.zeros(2, 1)) == 1).sum())
+    assert drawn.count("<polyline") == 2 * stretches
+    assert "1 more channels are not shown" in Lines(torch.zeros(1, 7, 3), ["0"], list("abcdefg")).draw(
+        [torch.zeros(1, 7, 3)]
+    )

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from unalike.data import count, evenly, take
 from unalike.errors import InvalidParameter
 from unalike.seeding import RowGenerator, derive, numpy_generator
-from unalike.types import Collection, IntArray, Modality, View
+from unalike.types import Collection, IntArray, InTime, Modality, View
 from unalike.viewcheck.check import check_views
 from unalike.viewcheck.material import LEAST_SAMPLES, fitted, named_views, negative_makers
 from unalike.viewcheck.results import ViewCheck, ViewChecks, number, share
 from unalike.viewpage.cells import Cells
 from unalike.viewpage.images import Images
+from unalike.viewpage.lines import Lines
 from unalike.viewpage.style import STYLE
 
 _PREPARED_WITH = 1000
@@ -96,7 +97,7 @@ def view_page(
     Raises
     ------
     InvalidInput, InvalidParameter
-        As `check_views`; or the modality's samples are neither images nor rows of a table.
+        As `check_views`; or the modality's samples are no images, windows of series or rows of a table.
     MissingExtra
         When images are to be shown and Pillow is not installed.
     """
@@ -104,12 +105,12 @@ def view_page(
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InvalidParameter(f"`{name}` must be a whole number of 1 or more; got {value!r}.")
     made, collection = fitted(X, modality)
-    n = count(collection)
+    n = _count(made, collection)
     if checks is None and n >= LEAST_SAMPLES:
         checks = check_views(X, modality, views=views, objectives=objectives, groups=groups, seed=seed)
     chosen = np.sort(numpy_generator(seed, "page").permutation(n)[:samples])
     drawing, data = _drawing(made, collection, chosen)
-    pool = made.tensors(made.cut(take(collection, evenly(n, _PREPARED_WITH)))[0])
+    pool = _tensors(made, collection, evenly(n, _PREPARED_WITH))
     shown = [_views(name, view, data, pool, chosen, views_per_sample, seed) for name, view in
              named_views(views, made).items()]  # fmt: skip
     for name, objective in negative_makers(objectives, made):
@@ -117,15 +118,34 @@ def view_page(
     return _html(n, shown, checks, drawing)
 
 
+def _count(modality: Modality, X: Collection) -> int:
+    """How many can be shown: of records, windows."""
+    return len(modality.cut(X)[1]) if isinstance(modality, InTime) else count(X)
+
+
+def _tensors(modality: Modality, X: Collection, positions: IntArray) -> Tensor:
+    if isinstance(modality, InTime):
+        return modality.tensors(take(modality.cut(X)[0], positions))
+    return modality.tensors(modality.cut(take(X, positions))[0])
+
+
+def _window_names(modality: Any, X: Collection, chosen: IntArray) -> list[str]:
+    first = modality.cut(X)[1][chosen, 0]
+    pairs = zip(modality.timeline(X)[0][first].tolist(), modality.ids(X)[first].astype(str).tolist(), strict=True)
+    return [f"{entity}, {step}" if entity else step for entity, step in pairs]
+
+
 def _drawing(modality: Modality, X: Collection, chosen: IntArray) -> tuple[Drawing, Tensor]:
-    part = take(X, chosen)
-    data = modality.tensors(modality.cut(part)[0])
+    data = _tensors(modality, X, chosen)
+    if isinstance(modality, InTime) and data.ndim == 3:
+        channels = X.channels if hasattr(X, "channels") else [f"channel {place}" for place in range(data.shape[1])]
+        return Lines(data, _window_names(modality, X, chosen), channels), data
     ids = [str(name) for name in modality.ids(X)[chosen]]
     if hasattr(modality, "levels_") and hasattr(modality, "columns_"):
         return Cells(data, ids, modality), data
     if data.ndim == 4 and len(data) == len(ids):
         return Images(data, ids), data
-    raise InvalidParameter(f"`modality` must be of images or of tables to be shown; got {modality!r}.")
+    raise InvalidParameter(f"`modality` must be of images, series or tables to be shown; got {modality!r}.")
 
 
 def _views(name: str, view: View, data: Tensor, pool: Tensor, index: IntArray, times: int, seed: int) -> Shown:

@@ -39,6 +39,10 @@ figure { margin: 0; min-width: 0; }
 figure img { width: 100%; display: block; image-rendering: pixelated; border: 1px solid var(--line);
   border-radius: .2rem; }
 figure.sample img { border: 2px solid var(--blue); }
+figure svg { width: 100%; display: block; border: 1px solid var(--line); border-radius: .2rem; }
+figure polyline { fill: none; stroke-linejoin: round; stroke-linecap: round; }
+figure .under { stroke: var(--dim); stroke-width: .8; }
+figure .over { stroke: var(--blue); stroke-width: 1.6; }
 figcaption { font-size: .7rem; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 details { margin: .4rem 0; }
 summary { cursor: pointer; }
