@@ -49,7 +49,7 @@ class SeriesDefault:
         return reading(self.detector, method).anomaly_scores(test)
 
     def alarms(self, test: FloatArray, method: str) -> tuple[BoolArray, float] | None:
-        """Which steps of what was scored are raised, and at which stated rate; of the default, batch and stream, alone."""
+        """Which steps are raised, and the stated rate: of the default and of its stream, that was scored last."""
         if method == "stream":
             return self._told[1:]
         if method != "unalike":
