@@ -289,7 +289,9 @@ def test_without_calibration_windows_there_is_no_stream() -> None:
     detector.calibrate([quiet(10, seed=seed) for seed in range(50, 70)])
     with pytest.raises(NotCalibrated, match="windows"):
         detector.stream()
-    table = Detector("table", threshold=USUAL).fit(np.random.default_rng(0).normal(size=(200, 3)))
+    table = Detector("table", encoder="raw-table", objective="frozen", scorer="knn", threshold=USUAL).fit(
+        np.random.default_rng(0).normal(size=(200, 3))
+    )
     with pytest.raises(InvalidParameter, match="steps of records"):
         table.stream()
 
@@ -437,3 +439,32 @@ def test_a_column_of_entities_must_be_of_the_stream() -> None:
         detector.stream("h2").push(record)
     row = {"a": 0.0, "b": 0.0, "t": 100}
     assert detector.stream("h1").push(row).provisional.ids.tolist() == [100]
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.3])
+def test_times_that_waver_are_numbered_as_in_the_batch(jitter: float) -> None:
+    train = pd.DataFrame(quiet(1000), columns=["a", "b"]).assign(t=np.arange(1000) * 60)
+    detector = fitted(train, time="t")
+    generator = np.random.default_rng(0)
+    times = (np.arange(200) + jitter * generator.uniform(-1.0, 1.0, 200)) * 60.0
+    times[100:] += 120.0
+    record = pd.DataFrame(broken(200), columns=["a", "b"]).assign(t=times)
+    batch = detector.detect(record)
+    for pieces in (200, 9):
+        stream = detector.stream()
+        told = [stream.push(record.iloc[rows]) for rows in np.split(np.arange(200), cuts(200, pieces, 2))]
+        told.append(stream.close())
+        np.testing.assert_array_equal(joined(told, "final", "steps"), batch.steps)
+        np.testing.assert_allclose(joined(told, "final", "ids"), batch.ids)
+        np.testing.assert_allclose(joined(told, "final", "scores"), batch.scores, rtol=1e-12)
+
+
+def test_a_clock_that_is_a_little_off_leaves_no_gaps() -> None:
+    train = pd.DataFrame(quiet(1000), columns=["a", "b"]).assign(t=np.arange(1000) * 60)
+    detector = fitted(train, time="t")
+    record = pd.DataFrame(quiet(300, seed=2), columns=["a", "b"]).assign(t=np.arange(300) * 60.5)
+    stream = detector.stream()
+    told = [stream.push(record.iloc[at : at + 1]) for at in range(300)]
+    told.append(stream.close())
+    np.testing.assert_array_equal(joined(told, "final", "scores"), detector.anomaly_scores(record))
+    np.testing.assert_array_equal(joined(told, "final", "ids"), record["t"])
