@@ -14,11 +14,15 @@ from unalike import encoders
 from unalike.encoders import (
     MLP,
     NAMES,
+    TCN,
     ConvNet,
+    PatchTransformer,
     Raw,
     RawTable,
     RawWindow,
+    Recurrent,
     ResNet18,
+    SeriesCNN,
     TableMLP,
     TableTransformer,
     Timm,
@@ -71,6 +75,17 @@ CASES = {
     "window-statistics": (WindowStatistics(), SEVERAL),
     "window-residual": (WindowResidual(), SEVERAL),
     "window-residual-channels": (WindowResidual(channels="independent", variance=0.7, norms=True), SEVERAL),
+    "series-cnn": (SeriesCNN(), ONE),
+    "series-cnn-channels": (SeriesCNN(channels="independent", missing=True, pool="mean-max"), SEVERAL),
+    "series-cnn-batch": (SeriesCNN(normalization="batch", instance_norm=False, amplitude=False), SEVERAL),
+    "tcn": (TCN(), ONE),
+    "tcn-causal": (TCN(causal=True, pool="last", kernel=2, features=8, missing=True), SEVERAL),
+    "tcn-channels": (TCN(channels="independent", normalization="none", levels=2), SEVERAL),
+    "recurrent": (Recurrent(), SEVERAL),
+    "recurrent-gru": (Recurrent(cell="gru", both_ways=True, layers=2, features=8, pool="mean-max"), ONE),
+    "recurrent-channels": (Recurrent(channels="independent", features=12, missing=True), SEVERAL),
+    "patch-transformer": (PatchTransformer(), SEVERAL),
+    "patch-transformer-channels": (PatchTransformer(channels="independent", patch=5, stride=5, features=16), SEVERAL),
 }
 
 TABLES = [name for name in CASES if "table" in name]

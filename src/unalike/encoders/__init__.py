@@ -14,21 +14,29 @@ if TYPE_CHECKING:
     from unalike.encoders.backbones import Timm
     from unalike.encoders.convnet import ConvNet
     from unalike.encoders.mlp import MLP, TableMLP
+    from unalike.encoders.patches import PatchTransformer
     from unalike.encoders.raw import Raw, RawTable
+    from unalike.encoders.recurrent import Recurrent
     from unalike.encoders.residual import WindowResidual
     from unalike.encoders.resnet import ResNet18
+    from unalike.encoders.seriescnn import SeriesCNN
     from unalike.encoders.tabletransformer import TableTransformer
+    from unalike.encoders.tcn import TCN
     from unalike.encoders.window import RawWindow, WindowStatistics
 
 NAMES = {
     "convnet": "unalike.encoders.convnet:ConvNet",
     "mlp": "unalike.encoders.mlp:MLP",
+    "patch-transformer": "unalike.encoders.patches:PatchTransformer",
     "raw": "unalike.encoders.raw:Raw",
     "raw-table": "unalike.encoders.raw:RawTable",
     "raw-window": "unalike.encoders.window:RawWindow",
+    "recurrent": "unalike.encoders.recurrent:Recurrent",
     "resnet18": "unalike.encoders.resnet:ResNet18",
+    "series-cnn": "unalike.encoders.seriescnn:SeriesCNN",
     "table-mlp": "unalike.encoders.mlp:TableMLP",
     "table-transformer": "unalike.encoders.tabletransformer:TableTransformer",
+    "tcn": "unalike.encoders.tcn:TCN",
     "timm": "unalike.encoders.backbones:Timm",
     "window-residual": "unalike.encoders.residual:WindowResidual",
     "window-statistics": "unalike.encoders.window:WindowStatistics",
@@ -37,11 +45,15 @@ NAMES = {
 __all__ = [
     "MLP",
     "NAMES",
+    "TCN",
     "ConvNet",
+    "PatchTransformer",
     "Raw",
     "RawTable",
     "RawWindow",
+    "Recurrent",
     "ResNet18",
+    "SeriesCNN",
     "TableMLP",
     "TableTransformer",
     "Timm",
