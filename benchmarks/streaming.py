@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,8 @@ def record(channels: int, seed: int) -> FloatArray:
 
 def measured(channels: int, pushes: int) -> dict[str, float]:
     """Milliseconds of a push of one step (also on the processor alone), and steps per second in chunks."""
-    detector = Detector(Series(window=128)).fit(record(channels, 0))
+    modality: Any = Series(window=128)
+    detector = Detector(modality).fit(record(channels, 0))
     steps = record(channels, 1)
     stream = detector.stream()
     stream.push(steps[:_CHUNK])

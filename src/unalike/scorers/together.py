@@ -78,7 +78,7 @@ class Together:
         measured = self._squared(exact, owner, position)
         order = np.lexsort((measured, owner))
         begin = np.searchsorted(owner, blocks)
-        return np.sqrt(measured[order][begin[:, None] + np.arange(self.k)])
+        return np.asarray(np.sqrt(measured[order][begin[:, None] + np.arange(self.k)]))
 
     def _about(self, rows: FloatArray) -> tuple[FloatArray, FloatArray] | None:
         """``(blocks, m)`` squared distances in single precision, and ``(blocks,)`` by how much they may be wrong."""
