@@ -105,7 +105,10 @@ def fused(detector: Detector, scores: Mapping[str, FloatArray], names: Sequence[
     from unalike.scorers.fusion import Fusion
 
     references = reference_scores(detector)
-    fusion = Fusion(weights={name: detector.fusion_.weight(name.removesuffix(UNTRAINED)) for name in names})
+    fusion = Fusion(
+        how=detector.fusion_.how,
+        weights={name: detector.fusion_.weight(name.removesuffix(UNTRAINED)) for name in names},
+    )
     joined: FloatArray = fusion.fit({name: references[name] for name in names}).score(
         {name: scores[name] for name in names}
     )

@@ -12,6 +12,7 @@ from unalike.lookup import exported
 
 if TYPE_CHECKING:
     from unalike.encoders.backbones import Timm
+    from unalike.encoders.channelcnn import ChannelCNN
     from unalike.encoders.convnet import ConvNet
     from unalike.encoders.mlp import MLP, TableMLP
     from unalike.encoders.patches import PatchTransformer
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     from unalike.encoders.residual import WindowResidual
     from unalike.encoders.resnet import ResNet18
     from unalike.encoders.seriescnn import SeriesCNN
+    from unalike.encoders.spectrum import WindowSpectrum
     from unalike.encoders.tabletransformer import TableTransformer
     from unalike.encoders.tcn import TCN
     from unalike.encoders.window import RawWindow, WindowStatistics
+    from unalike.encoders.windowcnn import WindowCNN
 
 NAMES = {
+    "channel-cnn": "unalike.encoders.channelcnn:ChannelCNN",
     "convnet": "unalike.encoders.convnet:ConvNet",
     "mlp": "unalike.encoders.mlp:MLP",
     "patch-transformer": "unalike.encoders.patches:PatchTransformer",
@@ -38,7 +42,9 @@ NAMES = {
     "table-transformer": "unalike.encoders.tabletransformer:TableTransformer",
     "tcn": "unalike.encoders.tcn:TCN",
     "timm": "unalike.encoders.backbones:Timm",
+    "window-cnn": "unalike.encoders.windowcnn:WindowCNN",
     "window-residual": "unalike.encoders.residual:WindowResidual",
+    "window-spectrum": "unalike.encoders.spectrum:WindowSpectrum",
     "window-statistics": "unalike.encoders.window:WindowStatistics",
 }
 
@@ -46,6 +52,7 @@ __all__ = [
     "MLP",
     "NAMES",
     "TCN",
+    "ChannelCNN",
     "ConvNet",
     "PatchTransformer",
     "Raw",
@@ -57,7 +64,9 @@ __all__ = [
     "TableMLP",
     "TableTransformer",
     "Timm",
+    "WindowCNN",
     "WindowResidual",
+    "WindowSpectrum",
     "WindowStatistics",
 ]
 

@@ -35,6 +35,8 @@ class RawWindow:
     instance_norm : bool
         Whether each channel of each window is standardised by itself, ``(x - mean) / sqrt(variance + 0.05**2)`` of its
         measured cells: the shape counts, level and amplitude do not.
+    center : bool
+        Whether the mean of its measured cells is taken from each channel of each window: the level does not count.
 
     Raises
     ------
@@ -48,15 +50,18 @@ class RawWindow:
 
     points: int | None = None
     instance_norm: bool = False
+    center: bool = False
 
     def __post_init__(self) -> None:
+        truth("center", self.center)
         if self.points is not None:
             whole("points", self.points)
         truth("instance_norm", self.instance_norm)
 
     def build(self, schema: Schema) -> WindowValues:
         """The encoder for windows ``(channels, length)``."""
-        return WindowValues(*series_shape("RawWindow", schema, fixed=True), self.points, self.instance_norm)
+        shape = series_shape("RawWindow", schema, fixed=True)
+        return WindowValues(*shape, self.points, self.instance_norm, self.center)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +90,15 @@ class WindowValues(nn.Module):
         Shape of a window.
     points : int, optional
         As in `RawWindow`.
-    instance_norm : bool
+    instance_norm, center : bool
         As in `RawWindow`.
     """
 
-    def __init__(self, channels: int, length: int, points: int | None, instance_norm: bool) -> None:
+    def __init__(
+        self, channels: int, length: int, points: int | None, instance_norm: bool, center: bool = False
+    ) -> None:
         super().__init__()
+        self.center = center
         self.points = min(points or length, length)
         self.instance_norm = instance_norm
         self.width = channels * self.points
@@ -98,7 +106,11 @@ class WindowValues(nn.Module):
     def forward(self, data: Tensor) -> Tensor:
         """Embeddings ``(n, width)``."""
         seen = measured(data)
-        values = bridged(rescaled(data, seen) if self.instance_norm else data, seen)
+        if self.instance_norm:
+            data = rescaled(data, seen)
+        elif self.center:
+            data = data - moments(data, seen)[0]
+        values = bridged(data, seen)
         if values.shape[-1] > self.points:
             values = functional.adaptive_avg_pool1d(values, self.points)
         return values.flatten(1)

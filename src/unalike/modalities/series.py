@@ -236,7 +236,7 @@ class Series:
     def branches(self) -> tuple[Branch, ...]:
         """The pipeline of `modalities.tunedseries`."""
         self._need_fit()
-        return tunedseries.branches(len(self.learned_.channels), self.window_)
+        return tunedseries.branches(len(self.learned_.channels))
 
     def state(self) -> dict[str, Any]:
         """Channels, scales, window, stride and step."""

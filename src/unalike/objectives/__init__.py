@@ -13,6 +13,7 @@ from unalike.lookup import exported
 
 if TYPE_CHECKING:
     from unalike.objectives.anomalies import InjectAnomalies
+    from unalike.objectives.channels import ChannelContrast
     from unalike.objectives.csi import CSI
     from unalike.objectives.icl import ICL
     from unalike.objectives.injected import InjectedContrast
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 NAMES = {
     "carla": "unalike.objectives.triplet:CARLA",
+    "channels": "unalike.objectives.channels:ChannelContrast",
     "csi": "unalike.objectives.csi:CSI",
     "icl": "unalike.objectives.icl:ICL",
     "injected": "unalike.objectives.injected:InjectedContrast",
@@ -44,6 +46,7 @@ __all__ = [
     "CSI",
     "ICL",
     "NAMES",
+    "ChannelContrast",
     "InjectAnomalies",
     "InjectedContrast",
     "MoCo",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from unalike.objectives.kinds import KINDS, NEED_DONORS, Sizes, Stretch, signed_
 from unalike.objectives.pairs import make_plain
 from unalike.seeding import RowGenerator, derive
 
+_LEAST_UNIT = 0.1
 _POOL_WINDOWS = 1_000
 _POOL_VALUES = 2**24
 """64 MiB in float32."""
@@ -34,15 +36,20 @@ class InjectAnomalies:
         Any of ``"spike"`` (a few steps far off), ``"level-shift"``, ``"trend"`` (a ramp), ``"speed"`` (the stretch
         runs faster or slower), ``"noise"``, ``"flat-line"`` (the first value is held), ``"channel-mix-up"`` (values
         of another channel; of another window where there is one channel), ``"elsewhere"`` (a stretch of another
-        window) and ``"amplitude"`` (scaled about the stretch's mean).
+        window, which joins where it begins), ``"amplitude"`` (scaled about the stretch's mean), ``"reversed"`` (it
+        runs backwards), ``"moved"`` (what was a little before or after) and ``"smoothed"`` (a moving average).
     length : (float, float)
-        Range of the stretch's length as a share of the window's, above 0 and at most 1; one step at least.
+        Range of the stretch's length as a share of the window's, above 0 and at most 1; one step at least. Lengths
+        and sizes are log-uniform.
     channels : (float, float)
         Range of the share of the channels, in ``[0, 1]``; one channel at least.
     spike_steps : int
-        Longest spike, in steps.
+        Longest spike in steps, or a twentieth of the window where that is more.
+    unit : {"window", "channel"}
+        What sizes are in: standard deviations of the channel in the window itself (at least a tenth of the next), or
+        in all of training.
     spike_size : (float, float)
-        Range of a spike's size, above 0; this and the next two in standard deviations of the channel.
+        Range of a spike's size, above 0.
     shift_size : (float, float)
         Range of the size of a level shift and of a trend at its end; not below `least_change`.
     noise_size : (float, float)
@@ -72,15 +79,16 @@ class InjectAnomalies:
     """
 
     kinds: tuple[str, ...] = tuple(KINDS)
-    length: tuple[float, float] = (0.1, 0.9)
+    length: tuple[float, float] = (0.06, 0.56)
     channels: tuple[float, float] = (0.0, 1.0)
     spike_steps: int = 3
-    spike_size: tuple[float, float] = (2.0, 8.0)
-    shift_size: tuple[float, float] = (0.5, 3.0)
-    noise_size: tuple[float, float] = (0.3, 2.0)
-    speed: tuple[float, float] = (1.5, 4.0)
-    amplitude: tuple[float, float] = (1.5, 4.0)
-    least_change: float = 0.3
+    unit: Literal["window", "channel"] = "window"
+    spike_size: tuple[float, float] = (0.8, 6.0)
+    shift_size: tuple[float, float] = (0.4, 3.0)
+    noise_size: tuple[float, float] = (0.24, 1.8)
+    speed: tuple[float, float] = (1.4, 2.5)
+    amplitude: tuple[float, float] = (1.5, 3.0)
+    least_change: float = 0.1
     pool: Tensor | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +105,8 @@ class InjectAnomalies:
             raise InvalidParameter(
                 f"`spike_steps` must be a whole number of 1 or more; got {self.spike_steps!r}. Try 3."
             )
+        if self.unit not in ("window", "channel"):
+            raise InvalidParameter(f"`unit` must be 'window' or 'channel'; got {self.unit!r}.")
         if not (isinstance(self.least_change, (int, float)) and 0.0 < self.least_change <= self.shift_size[0]):
             raise InvalidParameter(
                 f"`least_change` must be above 0 and at most the least `shift_size`, {self.shift_size[0]:g}; got "
@@ -129,9 +139,15 @@ class InjectAnomalies:
         return result
 
     def _injected(self, kind: str, data: Tensor, generator: RowGenerator, pool: Tensor | None) -> Tensor:
-        steps = (1, self.spike_steps) if kind == "spike" else None
+        steps = (1, max(self.spike_steps, data.shape[2] // 20)) if kind == "spike" else None
         stretch = _stretch(data, generator, self.length, self.channels, steps)
         donors = data if pool is None else pool[generator.integers(len(pool))]
+        if self.unit == "channel":
+            return self._made(kind, data, donors, stretch, generator)
+        unit = spread(data).clamp(min=_LEAST_UNIT)  # (n, channels, 1)
+        return torch.where(stretch.cells, self._made(kind, data / unit, donors / unit, stretch, generator) * unit, data)
+
+    def _made(self, kind: str, data: Tensor, donors: Tensor, stretch: Stretch, generator: RowGenerator) -> Tensor:
         sizes = Sizes(self.spike_size, self.shift_size, self.noise_size, self.speed, self.amplitude)
         made = KINDS[kind](data, donors, stretch, generator, sizes)
         made = torch.where(stretch.cells & ~made.isnan() & ~data.isnan(), made, data)
@@ -155,6 +171,12 @@ class InjectAnomalies:
                 f"{tuple(self.pool.shape[1:])}; got {tuple(data.shape[1:])}. Prepare it with windows of this kind."
             )
         return self.pool.to(data)
+
+
+def spread(data: Tensor) -> Tensor:
+    """``(n, channels, 1)``: the standard deviation of the measured values of each channel of each window; 0 of none."""
+    apart = data - data.nanmean(dim=2, keepdim=True)
+    return apart.square().nanmean(dim=2, keepdim=True).sqrt().nan_to_num(0.0)
 
 
 def check_windows(name: str, data: Tensor) -> None:
@@ -184,7 +206,7 @@ def _stretch(
     share, place, part = generator.uniform(3).chunk(3, dim=1)  # (n, 1) each
     low, high = length
     # Of steps as many as the longest window holds; of a share at least one step.
-    span = (whole * (low + (high - low) * share)).round().clamp(1, whole).long()
+    span = (whole * low * (high / low) ** share).round().clamp(1, whole).long()
     if steps is not None:
         span = (steps[0] + share * (steps[1] - steps[0] + 1)).long().clamp(max=whole)
     start = (place * (whole - span + 1)).long()  # (n, 1)

@@ -46,13 +46,19 @@ class Sizes:
     amplitude: tuple[float, float]
 
 
+_MOVES = (0.06, 0.31)
+"""How far a stretch is moved in time, as a share of the window."""
+_SMOOTH = 4
+"""Neighbours on each side that a smoothed value is the mean of, in 64ths of a window."""
+
 Kind = Callable[[Tensor, Tensor, Stretch, RowGenerator, Sizes], Tensor]
 
 
 def signed_sizes(generator: RowGenerator, ends: tuple[float, float], data: Tensor) -> Tensor:
-    """``(n, channels, 1)``: sizes between `ends`, up or down."""
+    """``(n, channels, 1)``: log-uniform sizes between `ends`, up or down."""
     size, side = generator.uniform(2, data.shape[1], 1).to(data).unbind(dim=1)
-    return (ends[0] + (ends[1] - ends[0]) * size) * (2.0 * (side < 0.5) - 1.0)
+    low, high = (math.log(end) for end in ends)
+    return (low + (high - low) * size).exp() * (2.0 * (side < 0.5) - 1.0)
 
 
 def _factors(generator: RowGenerator, ends: tuple[float, float], count: int, data: Tensor) -> Tensor:
@@ -103,7 +109,30 @@ def _elsewhere(data: Tensor, donors: Tensor, stretch: Stretch, generator: RowGen
     length = data.shape[2]
     begin = generator.integers(2**31, 1) % (length - stretch.span + 1)  # (n, 1)
     places = (begin + _since_start(data, stretch)).clamp(0, length - 1)
-    return donors.gather(2, places[:, None].expand_as(data))
+    taken = donors.gather(2, places[:, None].expand_as(data))
+    first = stretch.start[:, None].expand(-1, data.shape[1], 1)
+    # It joins where the stretch begins: a jump there would be told by its size, not by the pattern.
+    return taken + (data.gather(2, first) - taken.gather(2, first)).nan_to_num(0.0)
+
+
+def _reversed(data: Tensor, donors: Tensor, stretch: Stretch, generator: RowGenerator, sizes: Sizes) -> Tensor:
+    places = stretch.start + stretch.span - 1 - _since_start(data, stretch)
+    return resampled(data, mirrored(places, data.shape[2]))
+
+
+def _moved(data: Tensor, donors: Tensor, stretch: Stretch, generator: RowGenerator, sizes: Sizes) -> Tensor:
+    length = data.shape[2]
+    least, most = (max(round(share * length), 1) for share in _MOVES)
+    size, side = generator.integers(most - least + 1, 1) + least, generator.uniform(1)
+    places = torch.arange(length, device=data.device) + size * (2 * (side < 0.5).long() - 1)
+    return resampled(data, mirrored(places, length))
+
+
+def _smoothed(data: Tensor, donors: Tensor, stretch: Stretch, generator: RowGenerator, sizes: Sizes) -> Tensor:
+    length = data.shape[2]
+    around = torch.arange(-_SMOOTH, _SMOOTH + 1, device=data.device) * max(length // 64, 1)
+    places = (torch.arange(length, device=data.device)[:, None] + around).clamp(0, length - 1)  # (length, 9)
+    return data[:, :, places].nanmean(dim=3)
 
 
 def _amplitude(data: Tensor, donors: Tensor, stretch: Stretch, generator: RowGenerator, sizes: Sizes) -> Tensor:
@@ -127,6 +156,9 @@ KINDS: dict[str, Kind] = {
     "channel-mix-up": _channel_mix_up,
     "elsewhere": _elsewhere,
     "amplitude": _amplitude,
+    "reversed": _reversed,
+    "moved": _moved,
+    "smoothed": _smoothed,
 }
 
 NEED_DONORS = frozenset({"elsewhere"})

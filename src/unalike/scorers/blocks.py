@@ -22,7 +22,6 @@ from unalike.types import FloatArray, IntArray, Scorer, Stateful
 
 _SINGLES = 8
 """After so many rows that came alone, as in a stream, a search for those is prepared."""
-_FLOOR = 1e-3
 
 
 @dataclass
@@ -44,8 +43,8 @@ class PerBlock:
     share : float
         With ``combine="top"``: above 0 and at most 1; at least one block counts.
     least_unit : float
-        Smallest unit of a block, in the units of `scorer`, at least 0: blocks that hardly vary in training would drown
-        the others as soon as they do.
+        Smallest unit of a block as a share of the mean one, at least 0: blocks that hardly vary in training would
+        drown the others as soon as they do.
 
     Attributes
     ----------
@@ -63,15 +62,15 @@ class PerBlock:
 
     Notes
     -----
-    A unit is at least 0.001 times the mean one. So a channel that never moved in training scores 0 as long as it does
-    not move, and high as soon as it does; where no channel moved, units are 1.
+    With a `least_unit` above 0, a channel that never moved in training scores 0 as long as it does not move, and high
+    as soon as it does; where no channel moved, units are 1.
     """
 
     scorer: Any = field(default_factory=lambda: KNN(k=3))
     blocks: int = field(default=1, kw_only=True)
     combine: Literal["mean", "max", "top"] = field(default="mean", kw_only=True)
     share: float = field(default=0.2, kw_only=True)
-    least_unit: float = field(default=0.0, kw_only=True)
+    least_unit: float = field(default=0.1, kw_only=True)
 
     def __post_init__(self) -> None:
         require_count("blocks", self.blocks)
@@ -205,8 +204,8 @@ class PerBlock:
         if not np.isfinite(scores).all():
             raise InvalidInput("`reference` must get finite scores from the scorer of each block; it does not.")
         units = np.median(np.abs(scores), axis=0)
-        least = max(self.least_unit, _FLOOR * float(units.mean()))
-        self.units_ = np.maximum(units, least) if least > 0.0 else np.ones(self.blocks)
+        least = self.least_unit * float(units.mean())
+        self.units_ = np.where(np.maximum(units, least) > 0.0, np.maximum(units, least), 1.0)
         self.reference_scores_ = self._combined(scores / self.units_)
 
     def _combined(self, scores: FloatArray) -> FloatArray:
