@@ -13,7 +13,7 @@ from unalike.scorers import KNN, Centroid, KernelDensity, Mahalanobis, NeighborR
 
 RNG = np.random.default_rng(0)
 # Blocks of very different size, so that units matter.
-SIZES = np.repeat([1.0, 20.0, 0.1, 5.0], 3)
+SIZES = np.repeat([1.0, 3.0, 0.4, 2.0], 3)
 BANK, HELD, MORE = ((RNG.normal(size=(n, 12)) * SIZES).astype(np.float32) for n in (120, 40, 25))
 GROUPS = np.arange(120) // 4
 
@@ -69,14 +69,23 @@ def test_a_block_that_never_moved_says_nothing_until_it_moves():
     bank[:, 3:6], held[:, 3:6] = 0.7, 0.7
     found = PerBlock(blocks=4).fit(bank)
     assert (found.block_scores(held)[:, 1] == 0.0).all()
-    assert found.units_[1] == pytest.approx(1e-3 * found.units_[[0, 2, 3]].sum() / 4)
-    held[5, 4] += 0.1
+    assert found.units_[1] == pytest.approx(0.1 * found.units_[[0, 2, 3]].sum() / 4)
+    held[5, 4] += 0.5
     assert found.score(held).argmax() == 5
     assert np.isfinite(found.score(held)).all()
     still = PerBlock(blocks=4).fit(np.ones((20, 12)))
     np.testing.assert_array_equal(still.reference_scores_, 0.0)
     np.testing.assert_array_equal(still.score(np.ones((3, 12))), 0.0)
     assert (still.score(np.ones((3, 12)) + np.eye(3, 12)) > 0.0).all()
+
+
+@pytest.mark.parametrize("least", [0.0, 0.1, 0.8, 3.0])
+def test_no_unit_is_below_the_least(least):
+    units = np.array([np.median(one.reference_scores_) for one in by_hand(KNN(k=3))])
+    found = PerBlock(blocks=4, least_unit=least).fit(BANK)
+    np.testing.assert_allclose(found.units_, np.maximum(units, least * units.mean()), rtol=1e-14)
+    still = PerBlock(blocks=2, least_unit=0.0).fit(np.concatenate([BANK[:, :1], np.ones((120, 1))], axis=1))
+    assert still.units_[1] == 1.0
 
 
 def test_scores_below_zero_keep_their_order():
@@ -182,7 +191,15 @@ def test_a_scorer_of_the_user_s_does_but_must_tell_its_state_to_be_saved():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"blocks": 0}, {"blocks": 2.0}, {"combine": "median"}, {"share": 0}, {"share": 1.5}, {"scorer": "nearest"}],
+    [
+        {"blocks": 0},
+        {"blocks": 2.0},
+        {"combine": "median"},
+        {"share": 0},
+        {"share": 1.5},
+        {"least_unit": -1},
+        {"scorer": "nearest"},
+    ],
 )
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(InvalidParameter, match=f"`{next(iter(settings))}` must be"):
