@@ -4,7 +4,8 @@
 - ``untrained``: the same fusion with every trained network replaced by itself before training.
 - ``contrast``: the trained networks alone.
 - ``untrained-alone``: the same networks before training, alone.
-- ``floor``: no network: raw windows' nearest neighbours and window statistics, fused.
+- ``no-network``: the branches that do not train.
+- ``floor``: of those, raw windows' nearest neighbours and window statistics, fused.
 - ``stream``: the default's provisional scores and alarms, of each step from the past alone.
 
 A reading is the detector with other branches, and scores windows, fuses and joins them as that does. The columns
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from unalike import Detector
     from unalike.branch import FittedBranch
 
-READINGS = ("unalike", "untrained", "contrast", "untrained-alone", "floor", "stream")
+READINGS = ("unalike", "untrained", "contrast", "untrained-alone", "no-network", "floor", "stream")
+FLOOR = ("windows", "statistics")
 
 _CHUNK = 1_000
 
@@ -72,7 +74,7 @@ def reading(detector: Detector, method: str) -> Detector:
     Raises
     ------
     ValueError
-        When no branch trains and a network is asked for, or all do and the floor is.
+        When the detector has no such branch: none trains and a network is asked for, say.
     """
     if method == "unalike":
         return detector
@@ -99,7 +101,8 @@ def chosen(branches: tuple[FittedBranch, ...], method: str) -> tuple[FittedBranc
     }
     if method == "untrained":
         return tuple(before.get(branch.settings.name, branch) for branch in branches) if trained else ()
-    return {"floor": raw, "contrast": trained, "untrained-alone": tuple(before.values())}[method]
+    floor = tuple(branch for branch in raw if branch.settings.name in FLOOR)
+    return {"no-network": raw, "floor": floor, "contrast": trained, "untrained-alone": tuple(before.values())}[method]
 
 
 def _rate(stated: float | None) -> float:

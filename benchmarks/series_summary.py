@@ -20,12 +20,13 @@ Table = list[list[str]]
 PROTOCOLS = ("univariate", "multivariate")
 ABLATIONS = (
     ("unalike", "floor"),
+    ("unalike", "no-network"),
     ("unalike", "untrained"),
     ("unalike", "contrast"),
     ("contrast", "untrained-alone"),
 )
-"""First minus second: what the networks add, what training adds to the fusion, what the rest adds, what training adds
-to the networks alone."""
+"""First minus second: what all that is ours adds, what the networks add, what training adds to the fusion, what the
+other branches add, and what training adds to the networks alone."""
 
 _MAIN = "vus_pr"
 _SAME = 5e-7

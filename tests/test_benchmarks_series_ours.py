@@ -30,6 +30,7 @@ RECORD = np.sin(np.arange(260) / 3)[:, None] + 0.1 * np.random.default_rng(0).no
 NEAREST = scorers.KNN(k=3)
 RAW = Branch(name="windows", encoder=encoders.RawWindow(), scorer=NEAREST)
 STATISTICS = Branch(name="statistics", encoder=encoders.WindowStatistics(), scorer=NEAREST, weight=0.5)
+OTHER = Branch(name="other", encoder=encoders.WindowStatistics(), scorer=scorers.KNN(k=1))
 NETWORK = Branch(
     name="contrast",
     encoder=Tiny(),
@@ -46,7 +47,7 @@ def fitted(*branches: Branch) -> Detector:
 
 @pytest.fixture(scope="module")
 def detector() -> Detector:
-    return fitted(RAW, STATISTICS, NETWORK)
+    return fitted(RAW, STATISTICS, OTHER, NETWORK)
 
 
 def test_readings(detector):
@@ -60,6 +61,7 @@ def test_readings(detector):
     assert not np.array_equal(scores["untrained"], before)
     np.testing.assert_array_equal(detector.anomaly_scores(test), before)
     np.testing.assert_allclose(scores["floor"], fitted(RAW, STATISTICS).anomaly_scores(test))
+    np.testing.assert_allclose(scores["no-network"], fitted(RAW, STATISTICS, OTHER).anomaly_scores(test))
 
 
 def test_a_reading_that_is_not_there(detector):
