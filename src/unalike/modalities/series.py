@@ -32,7 +32,7 @@ _LARGEST = 20.0
 _LEAST_AUTO, _OF_MANY = 64, 16
 _LEAST_WINDOWS = 4
 _SHORTEST = 8
-_STRIDES, _STRIDES_OF_MANY = 16, 8
+_STRIDES, _STRIDES_OF_MANY = 16, 4
 _BLOCK_WINDOWS = 8
 _LEAST_BLOCKS = 5
 
@@ -55,7 +55,7 @@ class Series:
         Steps that are looked at together. ``"auto"``: of one channel as many whole periods of the training records
         (`records.period`) as make at least 64 steps, of many channels 16, but at most a quarter of the longest record.
     stride : int, optional
-        Steps from one window to the next, at most a window; None: a sixteenth of a window, of many channels an eighth,
+        Steps from one window to the next, at most a window; None: a sixteenth of a window, of many channels a quarter,
         but at least 2.
     longest_gap : int
         Steps without a row that count as missing; after more a new segment of the record begins.
