@@ -157,7 +157,7 @@ def test_what_no_file_can_hold_is_not_written(settings: dict[str, Any]) -> None:
 
 MISTAKES = {
     'modalty = "image"': r"the keys must be .*'encoder',.*; got \['modalty'\]. Did you mean 'modality'\?",
-    'modality = "sound"': r"`modality` must be one of \['image', 'table'.*; got 'sound'",
+    'modality = "sound"': r"`modality` must be one of \['image', 'series', 'table'\]; got 'sound'",
     "scorer = 5": "`scorer` must be the name of a part or a table with its 'type'; got 5",
     "[scorer]\nk = 5": "`scorer` must have a 'type', one of .*'knn'",
     '[scorer]\ntype = "KNNN"': "`scorer.type` must be one of .*'knn'.*; got 'KNNN'",

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from unalike import parallel
-from unalike.objectives import CARLA, CSI, InjectedContrast, MoCo, PaAno, SupCon, TemporalContrast
+from unalike.objectives import CARLA, CSI, ChannelContrast, InjectedContrast, MoCo, PaAno, SupCon, TemporalContrast
 from unalike.objectives.build import build_objective
 from unalike.objectives.losses import info_nce, nt_xent
 from unalike.seeding import RowGenerator, isolated
@@ -44,6 +44,17 @@ class SeriesEncoder(nn.Module):
         return self.layer(data.nan_to_num().flatten(1))
 
 
+class ChannelEncoder(nn.Module):
+    width, channel_width = 12, 4
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(LENGTH, self.channel_width)
+
+    def of_channels(self, rows):
+        return self.layer(rows)
+
+
 class Bare(nn.Module):
     """A loss of `unalike.objectives.losses` on the encoder itself."""
 
@@ -73,6 +84,8 @@ OBJECTIVES = {
 
 SERIES = {
     "carla": CARLA(),
+    "channels": ChannelContrast(),
+    "channels, labels": ChannelContrast(temperature=0.3),
     "carla, labels": CARLA(hardest=False),
     "injected": InjectedContrast(margin_weight=1.0, with_views=True),
     "paano": PaAno(unrelated=3),
@@ -99,10 +112,16 @@ def rows():
     return torch.stack((values, torch.zeros_like(values)), dim=-1)
 
 
+def encoder_for(name):
+    if name not in SERIES:
+        return Encoder()
+    return ChannelEncoder() if "channels" in name else SeriesEncoder()
+
+
 def loss_and_gradients(name, part, wrap):
     """The loss of the rows in `part` and the gradient of every weight, after averaging over the ranks."""
     with isolated(1):
-        encoder = SeriesEncoder() if name in SERIES else Encoder()
+        encoder = encoder_for(name)
     module = build_objective(OBJECTIVES[name], encoder, 2).double()
     data = windows() if name in SERIES else rows()
     if hasattr(module, "prepare"):

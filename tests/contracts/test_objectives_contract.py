@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from unalike.lookup import named
-from unalike.objectives import CSI, NAMES, InjectAnomalies, InjectedContrast, MoCo
+from unalike.objectives import CSI, NAMES, ChannelContrast, InjectAnomalies, InjectedContrast, MoCo
 from unalike.objectives.build import build_objective
 from unalike.objectives.losses import info_nce
 from unalike.persistence.codec import Packer, Unpacker
@@ -22,7 +22,7 @@ from unalike.types import Batch, Objective
 COLUMNS = 4
 CHANNELS, LENGTH = 2, 24
 
-SERIES = ("carla", "injected", "paano", "temporal")
+SERIES = ("carla", "channels", "injected", "paano", "temporal")
 """What is for windows of series; the others get rows of a table."""
 
 
@@ -46,6 +46,33 @@ class SeriesEncoder(nn.Module):
 
     def forward(self, data):
         return self.layers(data.nan_to_num().flatten(1))
+
+
+class ChannelEncoder(nn.Module):
+    """Each channel of a window alone."""
+
+    channel_width = 6
+    width = CHANNELS * channel_width
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(LENGTH, 16), nn.Tanh(), nn.Linear(16, self.channel_width))
+
+    def of_channels(self, rows):
+        return self.layers(rows.nan_to_num())
+
+    def forward(self, data):
+        return self.of_channels(data.flatten(0, 1)).reshape(len(data), -1)
+
+
+def of_series(objective):
+    return objective in SERIES or isinstance(objective, (ChannelContrast, InjectedContrast))
+
+
+def encoder_for(objective):
+    if isinstance(objective, ChannelContrast):
+        return ChannelEncoder()
+    return SeriesEncoder() if of_series(objective) else Encoder()
 
 
 class OfTheUser(nn.Module):
@@ -74,16 +101,16 @@ def table_rows(n, seed=0):
 
 
 def windows(n, seed=0):
-    """Waves of a phase and a height of their own."""
+    """Waves of a phase and a height of their own, each channel slower than the one before."""
     phase, height = RowGenerator(seed, torch.arange(n)).uniform(2, 1, 1).unbind(dim=1)
-    lag = torch.arange(float(CHANNELS))[:, None]
-    return (0.5 + height) * (0.5 * torch.arange(float(LENGTH)) + 6.0 * phase + lag).sin()
+    number = torch.arange(float(CHANNELS))[:, None]
+    return (0.5 + height) * (0.5 / (1.0 + number) * torch.arange(float(LENGTH)) + 6.0 * phase + number).sin()
 
 
 @pytest.fixture
 def rows(objective):
     """Normal rows of a kind that the objective takes: ``rows(n, seed)``."""
-    return windows if objective in SERIES else table_rows
+    return windows if of_series(objective) else table_rows
 
 
 def batch_of(data):
@@ -94,9 +121,14 @@ def negated(data):
     return torch.stack((-data[..., 0] + 3.0, data[..., 1]), dim=-1)
 
 
-PLAIN = InjectAnomalies(kinds=("level-shift",), shift_size=(2.0, 3.0), length=(0.5, 0.9))
+PLAIN = InjectAnomalies(kinds=("level-shift",), shift_size=(2.0, 3.0), length=(0.5, 0.9), unit="channel")
 
-SETTINGS = {"csi": CSI(shifts=(negated,)), "injected": InjectedContrast(injection=PLAIN), "moco": MoCo(queue=24)}
+SETTINGS = {
+    "channels": ChannelContrast(injection=PLAIN),
+    "csi": CSI(shifts=(negated,)),
+    "injected": InjectedContrast(injection=PLAIN),
+    "moco": MoCo(queue=24),
+}
 """What has no default for tables, one that is too large for few rows, or too hard for a small network."""
 
 
@@ -110,7 +142,7 @@ def objective(request):
 def make(objective, rows):
     def made(seed=0, sample=None):
         with isolated(1):
-            encoder = SeriesEncoder() if objective in SERIES else Encoder()
+            encoder = encoder_for(objective)
         module = build_objective(objective, encoder, seed)
         if hasattr(module, "prepare"):
             module.prepare(rows(64) if sample is None else sample)
@@ -195,7 +227,7 @@ def test_the_seed_decides_what_is_built(make, rows):
 
 
 def test_the_global_generators_are_left_alone(objective, rows):
-    encoder = SeriesEncoder() if objective in SERIES else Encoder()
+    encoder = encoder_for(objective)
     batch = batch_of(rows(16))
     before = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())
     module = build_objective(objective, encoder, 0)
@@ -251,7 +283,7 @@ def test_anomalies_are_pushed_from_the_normal_rows(make, objective, rows):
     if objective is OfTheUser:
         pytest.skip("knows no labels")
     anomalies = rows(8, seed=1)
-    if objective in SERIES:
+    if of_series(objective):
         anomalies[:, :, 6:18] += 1.0
     else:
         anomalies[..., 0] += torch.tensor([0.5, 0.5, 0.5, -0.5])

@@ -44,23 +44,28 @@ def changed_steps(made, data):
 @pytest.mark.parametrize("kind", [*KINDS, "all"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("make", [windows, constant, lambda *shape: torch.zeros(shape)], ids=["waves", "flat", "zeros"])
-def test_every_negative_differs_from_its_window(kind, channels, make):
+@pytest.mark.parametrize("unit", ["window", "channel"])
+def test_every_negative_differs_from_its_window(kind, channels, make, unit):
     data = make(N, channels, LENGTH)
-    made = injected(kind, data, pool=data[:20], least_change=0.3)
+    made = injected(kind, data, pool=data[:20], least_change=0.2, unit=unit)
     assert made.isfinite().all()
-    assert ((made - data).abs().flatten(1).amax(dim=1) >= 0.3 - 1e-5).all()
+    # A window that is flat has a tenth of the channel's deviation for its unit.
+    units = 1.0 if unit == "channel" else data.std(dim=2, correction=0).clamp(min=0.1)
+    assert ((made - data).abs().amax(dim=2) / units).amax(dim=1).min() >= 0.2 - 1e-5
 
 
+@pytest.mark.parametrize("unit", ["window", "channel"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_missing_stays_missing_and_nothing_else_becomes_so(kind):
+def test_what_is_missing_stays_missing_and_nothing_else_becomes_so(kind, unit):
     data, pool = windows(), windows(50, seed=1)
     data[:, 0, 10:30] = NAN
     data[:100, 1] = NAN
     data[200:, :, :45] = NAN  # padded: nearly nothing is there
     pool[:, :, ::3] = NAN
-    made = injected(kind, data, pool)
+    made = injected(kind, data, pool, unit=unit)
     assert torch.equal(made.isnan(), data.isnan())
-    assert ((made - data).abs().nan_to_num(0.0).flatten(1).amax(dim=1) >= 0.3 - 1e-5).all()
+    least = 0.1 if unit == "channel" else 0.01  # the unit of a window of which little was measured may be a tenth
+    assert ((made - data).abs().nan_to_num(0.0).flatten(1).amax(dim=1) >= least - 1e-5).all()
 
 
 def test_a_window_that_is_wholly_missing_stays_as_it_is():
@@ -82,7 +87,7 @@ def test_anomalies_lie_in_one_stretch_of_the_stated_length(kind):
 
 def test_spikes_are_short_and_large():
     data = windows()
-    made = injected("spike", data, spike_steps=2, spike_size=(3.0, 4.0))
+    made = injected("spike", data, spike_steps=2, spike_size=(3.0, 4.0), unit="channel")
     assert set(changed_steps(made, data).sum(dim=1).tolist()) == {1, 2}
     size = (made - data).abs()[(made != data)]
     assert 3.0 <= size.min() < 3.1
@@ -107,14 +112,14 @@ def test_kinds_are_drawn_for_each_window():
 
 
 def test_a_level_shift_is_constant_and_a_trend_grows():
-    zeros = torch.zeros(N, 1, LENGTH)
-    shift, trend = injected("level-shift", zeros)[:, 0], injected("trend", zeros)[:, 0]
+    zeros, sizes = torch.zeros(N, 1, LENGTH), {"shift_size": (0.5, 3.0), "unit": "channel"}
+    shift, trend = injected("level-shift", zeros, **sizes)[:, 0], injected("trend", zeros, **sizes)[:, 0]
     for row in shift:
         assert len(row[row != 0].unique()) == 1
     for row in trend:
         inside = row[row != 0].abs()
         assert (inside.diff() > 0).all()
-        assert 0.5 <= inside[-1] <= 3.0
+        assert 0.5 - 1e-5 <= inside[-1] <= 3.0 + 1e-5
 
 
 def test_speed_replays_the_stretch_at_another_rate():
@@ -132,7 +137,7 @@ def test_speed_replays_the_stretch_at_another_rate():
 
 def test_a_flat_line_holds_the_first_value():
     data = windows()
-    made = injected("flat-line", data, channels=(1.0, 1.0))
+    made = injected("flat-line", data, channels=(1.0, 1.0), length=(0.1, 0.5), unit="channel")
     for row, before in zip(made[:50, 0], data[:50, 0], strict=True):
         held = (row != before).nonzero()[:, 0]
         assert len(row[held].unique()) == 1
@@ -141,24 +146,127 @@ def test_a_flat_line_holds_the_first_value():
 
 def test_mixed_up_channels_have_the_values_of_another():
     data = windows() + 10.0 * torch.arange(3.0)[:, None]
-    made = injected("channel-mix-up", data)
+    made = injected("channel-mix-up", data, unit="channel")
     changed = made != data
     other = torch.stack([(made == data.roll(by, dims=1)) for by in (1, 2)])
     assert (other.any(dim=0) | ~changed).all()
     assert min((one & changed).sum() for one in other) > 0.3 * changed.sum()
 
 
-@pytest.mark.parametrize(("kind", "channels"), [("elsewhere", 3), ("channel-mix-up", 1)])
-def test_values_from_elsewhere_are_those_of_a_window_of_the_pool(kind, channels):
-    data = windows(channels=channels)
+def test_values_of_another_window_where_there_is_one_channel():
+    data = windows(channels=1)
     pool = torch.arange(5.0)[:, None, None] * 100 + torch.arange(LENGTH) + 1000
-    made = injected(kind, data, pool.expand(5, channels, LENGTH))
-    for row, before in zip(made.flatten(0, 1), data.flatten(0, 1), strict=True):
+    made = injected("channel-mix-up", data, pool.expand(5, 1, LENGTH), unit="channel")
+    for row, before in zip(made[:, 0], data[:, 0], strict=True):
         taken = row[row != before]
-        if len(taken):
-            assert (taken >= 1000).all()
-            assert (taken.diff() == 1).all()
+        assert (taken >= 1000).all()
+        assert (taken.diff() == 1).all()
     assert len((made[made >= 1000] // 100).unique()) == 5
+
+
+def test_a_stretch_from_elsewhere_joins_where_it_begins():
+    data = windows()
+    # Of each window the values climb at a rate of its own, whatever the stretch that is taken.
+    pool = (torch.arange(5.0) + 2.0)[:, None, None] * torch.arange(LENGTH) + 1000
+    made = injected("elsewhere", data, pool.expand(5, 3, LENGTH), length=(0.1, 0.5), unit="channel")
+    rates = set()
+    for row, before in zip(made.flatten(0, 1), data.flatten(0, 1), strict=True):
+        changed = ((row - before).abs() > 0.01).nonzero()[:, 0]
+        if len(changed):
+            first = changed[0] - 1  # it keeps its value
+            taken = row[first : changed[-1] + 1]
+            steps = taken.diff()
+            assert torch.allclose(steps, steps.mean(), atol=1e-3)
+            rates.add(round(steps.mean().item()))
+    assert rates == {2, 3, 4, 5, 6}
+
+
+def slow_reversed(window, start, span):
+    made = window.clone()
+    for step in range(start, start + span):
+        made[step] = window[start + (start + span - 1) - step]
+    return made
+
+
+def slow_smoothed(window, start, span):
+    made, last = window.clone(), len(window) - 1
+    reach = max(len(window) // 64, 1)
+    for step in range(start, start + span):
+        around = [window[min(max(step + reach * by, 0), last)] for by in range(-4, 5)]
+        made[step] = torch.stack(around).nanmean()
+    return made
+
+
+@pytest.mark.parametrize(("kind", "twin"), [("reversed", slow_reversed), ("smoothed", slow_smoothed)])
+@pytest.mark.parametrize("length", [50, 150])
+@pytest.mark.parametrize("unit", ["window", "channel"])
+def test_what_runs_backwards_or_is_smoothed_is_its_slow_twin(kind, twin, length, unit):
+    data = torch.randn(40, 1, length, generator=torch.Generator().manual_seed(0))
+    made = injected(kind, data, unit=unit, length=(0.3, 0.6))
+    for row, before in zip(made[:, 0], data[:, 0], strict=True):
+        changed = ((row - before).abs() > 1e-5).nonzero()[:, 0]
+        start, span = int(changed[0]), int(changed[-1] - changed[0]) + 1
+        assert 0.3 * length - 1 <= span <= 0.6 * length
+        assert torch.allclose(row, twin(before, start, span), atol=1e-5)
+
+
+def test_moved_values_are_those_of_a_little_before_or_after():
+    length = 100
+    ramp = torch.arange(float(length)).expand(N, 1, length).clone()
+    made = injected("moved", ramp, length=(0.1, 0.3), unit="channel")[:, 0]
+    moves = set()
+    for row, before in zip(made, ramp[:, 0], strict=True):
+        changed = (row != before).nonzero()[:, 0]
+        if changed[0] >= 31 and changed[-1] < length - 31:  # elsewhere the content is mirrored at the end of the window
+            apart = (row - before)[changed]
+            assert (apart == apart[0]).all()
+            moves.add(int(apart[0]))
+    assert {abs(move) for move in moves} <= set(range(6, 32))
+    assert min(moves) < -20
+    assert max(moves) > 20
+    assert min(map(abs, moves)) < 10
+
+
+@pytest.mark.parametrize("kind", ["reversed", "moved", "smoothed"])
+def test_what_a_kind_would_leave_alone_gets_a_level_shift(kind):
+    flat = torch.ones(N, 2, LENGTH)
+    made = injected(kind, flat, unit="channel", shift_size=(0.5, 0.5), channels=(1.0, 1.0))
+    for row in (made - flat).flatten(0, 1):
+        assert torch.allclose(row[row != 0].abs(), torch.tensor(0.5))
+
+
+def test_lengths_and_sizes_are_log_uniform():
+    zeros, many = torch.zeros(2000, 1, 1000), 2000
+    made = injected("level-shift", zeros, shift_size=(0.1, 10.0), length=(0.01, 1.0), unit="channel")
+    size, span = made.abs().amax(dim=(1, 2)), (made != 0).sum(dim=2)[:, 0]
+    for values, low in ((size, 0.1), (span, 10.0)):
+        logs = (values.log10() - math.log10(low)) / 2.0  # from 0 to 1
+        assert -1e-4 <= logs.min() < 0.02
+        assert 0.98 < logs.max() <= 1.0 + 1e-4
+        for share in (0.25, 0.5, 0.75):
+            assert (logs < share).sum() / many == pytest.approx(share, abs=0.04)
+
+
+def test_sizes_are_in_deviations_of_the_window_or_of_the_channel():
+    data = windows(N, 2) * torch.tensor([1.0, 7.0])[:, None]
+    sizes = {"shift_size": (2.0, 2.0), "channels": (1.0, 1.0)}
+    by_window, by_channel = (injected("level-shift", data, unit=unit, **sizes) - data for unit in ("window", "channel"))
+    moved = by_window.abs().amax(dim=2)
+    assert torch.allclose(moved, 2.0 * data.std(dim=2, correction=0), rtol=1e-4)
+    assert torch.allclose(by_channel.abs().amax(dim=2), torch.tensor(2.0), rtol=1e-4)
+    flat = torch.zeros(N, 1, LENGTH)
+    assert torch.allclose(injected("level-shift", flat, **sizes).abs().amax(dim=2), torch.tensor(0.2))
+    holes = data.clone()
+    holes[:, :, ::2] = NAN
+    moved = (injected("level-shift", holes, **sizes) - holes).abs().nan_to_num(0.0).amax(dim=2)
+    kept = data[:, :, 1::2].std(dim=2, correction=0)
+    assert torch.allclose(moved[moved > 0], 2.0 * kept[moved > 0], rtol=1e-4)
+
+
+def test_spikes_grow_with_the_window():
+    zeros = torch.zeros(N, 1, 200)
+    assert (injected("spike", zeros) != 0).sum(dim=2).unique().tolist() == list(range(1, 11))
+    assert (injected("spike", zeros, spike_steps=12) != 0).sum(dim=2).unique().tolist() == list(range(1, 13))
 
 
 def test_amplitude_scales_about_the_mean_of_the_stretch():
@@ -218,7 +326,8 @@ def test_it_is_a_view_and_goes_through_json_without_its_pool():
         ({"speed": (1.0, 2.0)}, "speed"),
         ({"amplitude": (0.5, 2.0)}, "amplitude"),
         ({"least_change": 0.6}, "least_change"),
-        ({"shift_size": (0.1, 2.0)}, "least_change"),
+        ({"shift_size": (0.05, 2.0)}, "least_change"),
+        ({"unit": "training"}, "unit"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, name):
