@@ -131,30 +131,26 @@ class InjectAnomalies:
         kind = generator.integers(len(self.kinds))  # (n,)
         # Rows of one kind draw together, and each as much as its kind needs: from a stream of the row's own.
         own = RowGenerator(derive(0, "inject-anomalies"), generator.integers(2**62))
-        result = data.clone()
+        longest = max(self.spike_steps, data.shape[2] // 20)
+        spike = kind == self.kinds.index("spike") if "spike" in self.kinds else torch.zeros_like(kind, dtype=torch.bool)
+        stretch = _stretch(data, own, self.length, self.channels, spike[:, None], longest)
+        donors = data if pool is None else pool[own.integers(len(pool))]
+        if self.unit == "channel":
+            return torch.where(stretch.cells, self._made(kind, data, donors, stretch, own), data)
+        unit = spread(data).clamp(min=_LEAST_UNIT)  # (n, channels, 1)
+        return torch.where(stretch.cells, self._made(kind, data / unit, donors / unit, stretch, own) * unit, data)
+
+    def _made(self, kind: Tensor, data: Tensor, donors: Tensor, stretch: Stretch, generator: RowGenerator) -> Tensor:
+        sizes = Sizes(self.spike_size, self.shift_size, self.noise_size, self.speed, self.amplitude)
+        shift = signed_sizes(generator, self.shift_size, data)
+        made = data.clone()
         for number, name in enumerate(self.kinds):
             rows = (kind == number).nonzero()[:, 0]
             if len(rows):
-                result[rows] = self._injected(name, data[rows], own.rows(rows), pool)
-        return result
-
-    def _injected(self, kind: str, data: Tensor, generator: RowGenerator, pool: Tensor | None) -> Tensor:
-        steps = (1, max(self.spike_steps, data.shape[2] // 20)) if kind == "spike" else None
-        stretch = _stretch(data, generator, self.length, self.channels, steps)
-        donors = data if pool is None else pool[generator.integers(len(pool))]
-        if self.unit == "channel":
-            return self._made(kind, data, donors, stretch, generator)
-        unit = spread(data).clamp(min=_LEAST_UNIT)  # (n, channels, 1)
-        return torch.where(stretch.cells, self._made(kind, data / unit, donors / unit, stretch, generator) * unit, data)
-
-    def _made(self, kind: str, data: Tensor, donors: Tensor, stretch: Stretch, generator: RowGenerator) -> Tensor:
-        sizes = Sizes(self.spike_size, self.shift_size, self.noise_size, self.speed, self.amplitude)
-        made = KINDS[kind](data, donors, stretch, generator, sizes)
+                made[rows] = KINDS[name](data[rows], donors[rows], stretch.rows(rows), generator.rows(rows), sizes)
         made = torch.where(stretch.cells & ~made.isnan() & ~data.isnan(), made, data)
         weak = (made - data).abs().nan_to_num(0.0).flatten(1).amax(dim=1) < self.least_change
-        shift = signed_sizes(generator, self.shift_size, data)
-        shifted = torch.where(stretch.cells, data + shift, data)
-        return torch.where(weak[:, None, None], shifted, made)
+        return torch.where(weak[:, None, None], torch.where(stretch.cells, data + shift, data), made)
 
     def _donors(self, data: Tensor) -> Tensor | None:
         wanted = NEED_DONORS | ({"channel-mix-up"} if data.shape[1] == 1 else set())
@@ -199,7 +195,8 @@ def _stretch(
     generator: RowGenerator,
     length: tuple[float, float],
     channels: tuple[float, float],
-    steps: tuple[int, int] | None,
+    spike: Tensor,
+    longest_spike: int,
 ) -> Stretch:
     """Where the anomaly of each window lies: cells with values, at least one where the window has any."""
     whole = data.shape[2]
@@ -207,8 +204,7 @@ def _stretch(
     low, high = length
     # Of steps as many as the longest window holds; of a share at least one step.
     span = (whole * low * (high / low) ** share).round().clamp(1, whole).long()
-    if steps is not None:
-        span = (steps[0] + share * (steps[1] - steps[0] + 1)).long().clamp(max=whole)
+    span = torch.where(spike, (1 + share * longest_spike).long().clamp(max=whole), span)
     start = (place * (whole - span + 1)).long()  # (n, 1)
     step = torch.arange(whole, device=data.device)
     inside = (step >= start) & (step < start + span)  # (n, length)

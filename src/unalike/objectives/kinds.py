@@ -34,6 +34,10 @@ class Stretch:
     start: Tensor
     span: Tensor
 
+    def rows(self, chosen: Tensor) -> Stretch:
+        """Those of some windows."""
+        return Stretch(cells=self.cells[chosen], start=self.start[chosen], span=self.span[chosen])
+
 
 @dataclass(frozen=True)
 class Sizes:
