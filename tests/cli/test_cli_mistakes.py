@@ -30,7 +30,7 @@ MISTAKES = {
     "fit train.npz -o m.unalike": "`-m` must say the kind of data",
     "fit train.npz -m table -o m.unalike --scorer best": "`--scorer` must be one of ['centroid'",
     "fit train.npz -m table -o m.unalike --encoder best": "`--encoder` must be one of ['channel-cnn', 'convnet'",
-    "fit train.npz -m table -o m.unalike --objective best": "`--objective` must be one of ['carla', 'channels', 'csi', 'frozen'",
+    "fit train.npz -m table -o m.unalike --objective best": "`--objective` must be one of ['carla', 'channels', 'csi',",
     "fit train.npz -m table -o m.unalike --threshold best": "`--threshold` must be one of",
     "fit train.npz -m table -o m.unalike --threshold fixed": "`--threshold` fixed needs its value",
     "fit train.npz -m table -o m.unalike --config nowhere.toml": "'nowhere.toml', where there is nothing",

@@ -228,9 +228,9 @@ def test_embeddings_are_named_by_entity_and_first_step(place, tmp_path):
     assert (ids.to_numpy() == detector.modality_.ids(records)[spans[:, 0]]).all()
     for suffix in (".npz", ".npy"):
         assert run("embed", place / "test.csv", "-m", place / "m.unalike", "-o", tmp_path / f"e{suffix}", "-q") == 0
-    arrays = np.load(tmp_path / "e.npz")
-    assert arrays["entities"].tolist() == rows["entity"].to_list()
-    np.testing.assert_array_equal(arrays["embeddings"], np.load(tmp_path / "e.npy"))
+    with np.load(tmp_path / "e.npz") as arrays:
+        assert arrays["entities"].tolist() == rows["entity"].to_list()
+        np.testing.assert_array_equal(arrays["embeddings"], np.load(tmp_path / "e.npy"))
 
 
 def test_inspect_tells_windows_channels_and_steps(place, capsys):

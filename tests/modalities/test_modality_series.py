@@ -257,7 +257,7 @@ def test_new_steps_too_few_for_a_window_beside_known_ones_are_left_out() -> None
 
 
 def test_what_the_scorers_take_in_becomes_normal() -> None:
-    model = detector().fit(waves(600))
+    model = detector(Series(window=WINDOW, stride=2)).fit(waves(600))
     other = waves(400, seed=1) + 3.0
     held = waves(300, seed=2)
     assert model.detect(other[:100]).is_anomaly.mean() > 0.9

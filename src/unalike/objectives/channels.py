@@ -97,6 +97,8 @@ class ChannelContrastObjective(nn.Module):
         Anomalies and temperature.
     """
 
+    kinds = ("injected",)
+    """Names of the equal parts of what `negatives` gives."""
     pool: Tensor | None
     live: Tensor | None
 
@@ -129,6 +131,17 @@ class ChannelContrastObjective(nn.Module):
         self.live = live if len(live) else torch.arange(len(values), device=device)
         self.injector.prepare(self.pool, device)
 
+    def negatives(self, data: Tensor, generator: RowGenerator) -> Tensor:
+        """``(n, channels, length)``: the windows with an anomaly each.
+
+        Raises
+        ------
+        NotFitted
+            Before `prepare`, where kinds of anomaly take values of other windows.
+        """
+        made: Tensor = self.injector(data, generator)
+        return made
+
     def forward(self, batch: Batch, views: View, generator: RowGenerator) -> Tensor:
         """Scalar loss of the batch's windows; of labelled anomalies, which are negatives of their channel, none.
 
@@ -142,7 +155,7 @@ class ChannelContrastObjective(nn.Module):
         n, normal = len(batch.data), ~anomalous(batch)
         channel = self.live[generator.integers(len(self.live))]  # (n,)
         partner = self.pool[generator.integers(len(self.pool))].to(batch.data)
-        spoilt = torch.where(normal[:, None, None], self.injector(batch.data, generator), batch.data)
+        spoilt = torch.where(normal[:, None, None], self.negatives(batch.data, generator), batch.data)
         seen = torch.cat([_of(views(part, generator), channel) for part in (batch.data, partner, spoilt)])
         anchors, keys, wrong = self.head(self.encoder.of_channels(seen)).split(n)  # type: ignore[operator]
         negatives = torch.cat([gather(keys), gather(wrong)])

@@ -204,7 +204,11 @@ def negative_makers(objectives: Sequence[Any] | None, modality: Modality) -> lis
 class _NoEncoder(nn.Module):
     """Stands where an objective wants an encoder, and is never called."""
 
-    width = 1
+    width = channel_width = 1
+
+    def of_channels(self, rows: Tensor) -> Tensor:
+        """Of windows of one channel, as ChannelContrast wants it."""
+        raise NotImplementedError
 
 
 def _floor(modality: Modality) -> Any:
