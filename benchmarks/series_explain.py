@@ -68,8 +68,8 @@ def judge(folder: Path, name: str, seed: int, *, tune: bool) -> dict[str, Values
         other.append(hits(np.argsort(-z), guilty))
         chance.append(len(guilty) / len(z))
     seconds = (time.perf_counter() - started) / max(len(segments), 1)
-    row = {"segments": len(segments), "hit": np.mean(own), "z_hit": np.mean(other), "chance": np.mean(chance)}
-    return {"unalike": {**row, "explain_s": seconds, "fit_s": fit_seconds, "tune": float(tune)}}
+    means = [float(np.mean(several)) for several in (own, other, chance)]
+    return {"unalike": {**dict(zip(EXTRA, [len(segments), *means, seconds, tune], strict=True)), "fit_s": fit_seconds}}
 
 
 def _z_scores(train: FloatArray, segment: FloatArray) -> FloatArray:
@@ -81,7 +81,7 @@ def _z_scores(train: FloatArray, segment: FloatArray) -> FloatArray:
 
 def report(rows: Sequence[Mapping[str, str]]) -> str:
     """Hit rates per record (mean over seeds), and their mean over the records."""
-    table = [("record", "segments", "explain", "largest z-score", "chance", "tune")]
+    table: list[tuple[str, ...]] = [("record", "segments", "explain", "largest z-score", "chance", "tune")]
     values: dict[str, list[list[float]]] = {}
     for row in rows:
         values.setdefault(row["data"], []).append([float(row[name]) for name in ("hit", "z_hit", "chance")])
