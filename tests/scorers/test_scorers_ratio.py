@@ -28,6 +28,18 @@ def test_is_the_log_ratio_of_the_nearest_distances():
     np.testing.assert_allclose(scorer.reference_scores_, left_out, rtol=1e-9)
 
 
+@pytest.mark.parametrize("anomalies", [None, ANOMALIES])
+def test_without_log_it_is_the_ratio_itself(anomalies):
+    log, ratio = (NeighborRatio(k=2, log=log).fit(NORMAL, anomalies=anomalies) for log in (True, False))
+    np.testing.assert_allclose(ratio.score(HELD), np.exp(log.score(HELD)), rtol=1e-12)
+    np.testing.assert_allclose(ratio.reference_scores_, np.exp(log.reference_scores_), rtol=1e-12)
+    assert (ratio.score(HELD) > 0.0).all()
+    np.testing.assert_allclose(ratio.absorb(HELD), np.exp(log.absorb(HELD)), rtol=1e-12)
+    assert NeighborRatio(k=1, log=False).robust() == NeighborRatio(k=NeighborRatio().robust().k, log=False)
+    with pytest.raises(InvalidParameter, match="`log` must be True or False; got 1"):
+        NeighborRatio(log=1)
+
+
 def test_the_reference_is_scored_with_the_anomalies():
     scorer = NeighborRatio().fit(NORMAL, HELD, anomalies=ANOMALIES)
     np.testing.assert_array_equal(scorer.reference_scores_, scorer.score(HELD))

@@ -238,6 +238,10 @@ class Series:
         self._need_fit()
         return tunedseries.branches(len(self.learned_.channels))
 
+    def labelled_branches(self) -> tuple[Branch, ...]:
+        """Beside `branches` where labelled anomalies are given."""
+        return tunedseries.labelled_branches()
+
     def state(self) -> dict[str, Any]:
         """Channels, scales, window, stride and step."""
         self._need_fit()

@@ -12,6 +12,7 @@ from unalike.objectives.injected import InjectedContrast
 from unalike.objectives.kinds import KINDS
 from unalike.scorers.blocks import PerBlock
 from unalike.scorers.neighbors import KNN
+from unalike.scorers.ratio import NeighborRatio
 from unalike.types import Branch, Training, View
 from unalike.views.compose import Compose
 from unalike.views.series import Jitter, Scale
@@ -31,6 +32,11 @@ def branches(channels: int) -> tuple[Branch, ...]:
         Of the records.
     """
     return _of_one() if channels == 1 else _of_many(channels)
+
+
+def labelled_branches() -> tuple[Branch, ...]:
+    """Beside them where there are labelled anomalies: which is nearer, a normal window or one of those?"""
+    return (Branch(name="labelled", encoder=RawWindow(), scorer=NeighborRatio(log=False), weight=0.5),)
 
 
 def _of_one() -> tuple[Branch, ...]:

@@ -131,7 +131,8 @@ class Fusion:
 
 
 def _unit(reference: FloatArray) -> float:
-    """The median reference score, or a part of what is above it where that is next to nothing."""
-    median, high = np.quantile(reference, [0.5, 0.95])
+    """The median size of a reference score, or a part of what is above it where that is next to nothing."""
+    sizes = np.abs(reference)
+    median, high = np.quantile(sizes, [0.5, 0.95])
     unit = max(float(median), _LEAST_UNIT * float(high))
-    return unit if unit > 0.0 else float(reference.max()) or 1.0
+    return unit if unit > 0.0 else float(sizes.max()) or 1.0

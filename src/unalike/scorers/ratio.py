@@ -7,12 +7,13 @@ than one labelled anomaly, and what is far from both scores near 0, above what i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
 from unalike.data import evenly
+from unalike.errors import InvalidParameter
 from unalike.scorers.arrays import checked, require_count, require_fitted
 from unalike.scorers.neighbors import KNN
 from unalike.types import FloatArray, IntArray
@@ -32,6 +33,9 @@ class NeighborRatio:
     ----------
     k : int
         The distance to the normal rows is that to the k-th nearest.
+    log : bool
+        False: the ratio itself, ``(1 + normal / unit_) / (1 + anomalous / unit_)``, which is above 0, in the same
+        order; for ``Fusion(how="ratio")``.
 
     Attributes
     ----------
@@ -51,9 +55,12 @@ class NeighborRatio:
     """
 
     k: int = 1
+    log: bool = True
 
     def __post_init__(self) -> None:
         require_count("k", self.k)
+        if not isinstance(self.log, bool):
+            raise InvalidParameter(f"`log` must be True or False; got {self.log!r}.")
 
     def fit(
         self,
@@ -70,10 +77,10 @@ class NeighborRatio:
 
     def robust(self) -> Self:
         """As `KNN.robust`."""
-        return type(self)(k=int(KNN(k=self.k).robust().k))
+        return replace(self, k=int(KNN(k=self.k).robust().k))
 
     def score(self, embeddings: FloatArray) -> FloatArray:
-        """``(n,)`` float64; above 0 for what is nearer to a labelled anomaly than to the normal rows."""
+        """``(n,)`` float64; above 0 (1 without `log`) for what is nearer to an anomaly than to the normal rows."""
         require_fitted(self, "normal_")
         return self._compared(self.normal_.score(embeddings), embeddings)
 
@@ -116,7 +123,7 @@ class NeighborRatio:
 
     def _compared(self, distances: FloatArray, embeddings: FloatArray) -> FloatArray:
         """``(n,)`` scores of rows at these distances from the normal rows."""
-        near: FloatArray = np.log1p(distances / self.unit_)
-        if self.anomalies_ is None:
-            return near
-        return np.asarray(near - np.log1p(self.anomalies_.score(embeddings) / self.unit_))
+        compared: FloatArray = np.log1p(distances / self.unit_)
+        if self.anomalies_ is not None:
+            compared = np.asarray(compared - np.log1p(self.anomalies_.score(embeddings) / self.unit_))
+        return compared if self.log else np.exp(compared)
