@@ -29,12 +29,20 @@ def test_is_the_log_ratio_of_the_nearest_distances():
 
 
 @pytest.mark.parametrize("anomalies", [None, ANOMALIES])
-def test_without_log_it_is_the_ratio_itself(anomalies):
+def test_without_log_it_is_the_ratio_itself_but_hardly_below_1(anomalies):
     log, ratio = (NeighborRatio(k=2, log=log).fit(NORMAL, anomalies=anomalies) for log in (True, False))
-    np.testing.assert_allclose(ratio.score(HELD), np.exp(log.score(HELD)), rtol=1e-12)
-    np.testing.assert_allclose(ratio.reference_scores_, np.exp(log.reference_scores_), rtol=1e-12)
-    assert (ratio.score(HELD) > 0.0).all()
-    np.testing.assert_allclose(ratio.absorb(HELD), np.exp(log.absorb(HELD)), rtol=1e-12)
+
+    def leveled(scores):
+        return (1.0 + np.exp(scores) ** 8) ** (1 / 8)
+
+    np.testing.assert_allclose(ratio.score(HELD), leveled(log.score(HELD)), rtol=1e-12)
+    np.testing.assert_allclose(ratio.reference_scores_, leveled(log.reference_scores_), rtol=1e-12)
+    np.testing.assert_allclose(ratio.score(1e6 * ANOMALIES), leveled(log.score(1e6 * ANOMALIES)), rtol=1e-9)
+    assert (np.argsort(ratio.score(HELD)) == np.argsort(log.score(HELD))).all()
+    if anomalies is not None:
+        assert np.median(ratio.reference_scores_) < 1.01
+        np.testing.assert_allclose(ratio.score(ANOMALIES), np.exp(log.score(ANOMALIES)), rtol=1e-3)
+    np.testing.assert_allclose(ratio.absorb(HELD), leveled(log.absorb(HELD)), rtol=1e-12)
     assert NeighborRatio(k=1, log=False).robust() == NeighborRatio(k=NeighborRatio().robust().k, log=False)
     with pytest.raises(InvalidParameter, match="`log` must be True or False; got 1"):
         NeighborRatio(log=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from unalike.encoders.channelcnn import ChannelCNN
 from unalike.encoders.spectrum import WindowSpectrum
 from unalike.encoders.window import RawWindow, WindowStatistics
@@ -36,7 +38,8 @@ def branches(channels: int) -> tuple[Branch, ...]:
 
 def labelled_branches() -> tuple[Branch, ...]:
     """Beside them where there are labelled anomalies: which is nearer, a normal window or one of those?"""
-    return (Branch(name="labelled", encoder=RawWindow(), scorer=NeighborRatio(log=False), weight=0.5),)
+    near = Branch(name="labelled", encoder=WindowStatistics(), scorer=NeighborRatio(log=False), weight=2.0)
+    return near, replace(near, name="labelled-spectrum", encoder=WindowSpectrum())
 
 
 def _of_one() -> tuple[Branch, ...]:

@@ -19,6 +19,8 @@ from unalike.scorers.neighbors import KNN
 from unalike.types import FloatArray, IntArray
 
 _NORMAL = "normal_"
+_SHARP = 8.0
+"""How sharply scores without logarithm level off at 1."""
 
 
 @dataclass(kw_only=True)
@@ -34,8 +36,9 @@ class NeighborRatio:
     k : int
         The distance to the normal rows is that to the k-th nearest.
     log : bool
-        False: the ratio itself, ``(1 + normal / unit_) / (1 + anomalous / unit_)``, which is above 0, in the same
-        order; for ``Fusion(how="ratio")``.
+        False: the ratio ``r = (1 + normal / unit_) / (1 + anomalous / unit_)`` itself, and nearly 1 where it is below:
+        ``(1 + r**8) ** (1/8)``, in the same order. For ``Fusion(how="ratio")``, in which what is nearer to the normal
+        rows must say nothing.
 
     Attributes
     ----------
@@ -126,4 +129,4 @@ class NeighborRatio:
         compared: FloatArray = np.log1p(distances / self.unit_)
         if self.anomalies_ is not None:
             compared = np.asarray(compared - np.log1p(self.anomalies_.score(embeddings) / self.unit_))
-        return compared if self.log else np.exp(compared)
+        return compared if self.log else np.exp(np.logaddexp(0.0, _SHARP * compared) / _SHARP)
