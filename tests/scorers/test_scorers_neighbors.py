@@ -363,3 +363,13 @@ def test_rounding_of_a_copy_is_no_distance(metric: Any, offset: float) -> None:
     np.testing.assert_array_equal(scorer.score(last_bits), 0.0)
     np.testing.assert_array_equal(KNN(metric=metric).fit(bank[:5]).absorb(np.repeat(last_bits[9:10], 3, axis=0)), 0.0)
     assert (scorer.score(farther) > 0.0).all()
+
+
+def test_absorbed_rows_of_one_group_do_not_vouch_for_each_other():
+    rng = np.random.default_rng(0)
+    bank, near = rng.normal(size=(50, 3)), rng.normal(size=(1, 3)) + 20.0 + 0.01 * rng.normal(size=(9, 3))
+    scorer = KNN(k=2).fit(bank, groups=np.arange(50) // 10)
+    plain = KNN(k=2).fit(bank).score(near)
+    np.testing.assert_allclose(scorer.absorb(near, np.zeros(9, dtype=np.int64)), plain)
+    assert (KNN(k=2).fit(bank).absorb(near, np.zeros(9, dtype=np.int64)) == plain).all()
+    assert (KNN(k=2).fit(bank).absorb(near) < plain).all()

@@ -231,7 +231,7 @@ class KNN:
         old, new = shared_out(len(self.bank_), self.rows_seen_, len(rows), self.most_rows or seen)
         joined = None
         if groups is not None or self.groups_ is not None:
-            before, after = (_codes(g, n) for g, n in ((self.groups_, len(self.bank_)), (groups, len(rows))))
+            before, after = (_given(g, n) for g, n in ((self.groups_, len(self.bank_)), (groups, len(rows))))
             joined = np.concatenate([before[old], (after + before.max() + 1)[new]])
         self.rows_seen_ = seen
         self._keep(np.concatenate([self.bank_[old], rows[new]]))
@@ -281,5 +281,10 @@ class KNN:
 
 def _codes(groups: IntArray | None, n: int) -> IntArray:
     """``(n,)`` groups, each row one of its own where there are none, or only one."""
-    codes = np.arange(n) if groups is None else group_codes(groups.tolist(), n)
+    codes = _given(groups, n)
     return codes if codes.max() > 0 else np.arange(n)
+
+
+def _given(groups: IntArray | None, n: int) -> IntArray:
+    """``(n,)`` groups, each row one of its own where there are none."""
+    return np.arange(n) if groups is None else group_codes(groups.tolist(), n)
