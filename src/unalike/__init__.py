@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from unalike.evaluation import Evaluation, evaluate
     from unalike.events import Event, Events
     from unalike.persistence import load, save
+    from unalike.streaming import Stream
     from unalike.types import Branch, Training
     from unalike.viewcheck import ViewCheck, ViewChecks, check_views
 
@@ -30,6 +31,7 @@ _NAMES = {
     "Events": "unalike.events",
     "Explanation": "unalike.decisions",
     "Explanations": "unalike.decisions",
+    "Stream": "unalike.streaming",
     "Training": "unalike.types",
     "ViewCheck": "unalike.viewcheck",
     "ViewChecks": "unalike.viewcheck",
@@ -48,6 +50,7 @@ __all__ = [
     "Events",
     "Explanation",
     "Explanations",
+    "Stream",
     "Training",
     "ViewCheck",
     "ViewChecks",
