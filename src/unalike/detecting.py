@@ -17,7 +17,7 @@ from unalike.errors import InvalidParameter, NotCalibrated
 from unalike.explanation import explain
 from unalike.judging import Judge, embed_parts, score_parts
 from unalike.memory import Memory
-from unalike.modalities.windows import ends_of_parts
+from unalike.modalities.windows import check_some, ends_of_parts
 from unalike.parts import load_parts
 from unalike.progress import watched
 from unalike.scorers.fusion import Fusion
@@ -129,17 +129,19 @@ class Detecting(ScikitLearnBridge):
         return replace(decisions, entities=own, steps=steps)
 
     def explain(self, X: Any, *, only: Any = None, most_places: int = 5) -> Explanations:
-        """Which columns cause the score, what is usual there, and which normal samples are nearest.
+        """Which columns or channels cause the score, what is usual there, and which normal samples are nearest.
 
         A column's share is by how much the score falls when its cell is replaced by what the nearest normal rows have
-        there (`unalike.explanation`). Of the training rows the model keeps at most 5,000 to find them among.
+        there (`unalike.explanation`). Of the training rows the model keeps at most 5,000 to find them among. Of records
+        windows take the place of rows and channels that of columns, and each run of chosen steps gets one explanation.
 
         Parameters
         ----------
         X : as in `fit`
-            Samples to explain. So far of tables.
-        only : array-like, optional
-            Mask ``(n,)``, such as ``decisions.is_anomaly``, or positions: explain these alone.
+            Samples to explain: rows of tables, or steps of records.
+        only : array-like or Events, optional
+            Mask ``(n,)``, such as ``decisions.is_anomaly``, or positions: explain these alone. Of records also
+            ``decisions.events()``.
         most_places : int
             At most so many causes per sample.
 
@@ -252,7 +254,10 @@ class Detecting(ScikitLearnBridge):
         return self
 
     def embed(self, X: Any, *, branch: str | None = None) -> FloatArray:
-        """``(n, width)`` embeddings of a branch: the named one, or the first that was trained, or the first."""
+        """``(n, width)`` embeddings of a branch: the named one, or the first that was trained, or the first.
+
+        Of records ``(n_windows, width)``.
+        """
         self._need_fit()
         chosen = named_branch(self.branches_, branch)
         load, n, _, _ = self._parts(self.modality_.check(X))
@@ -295,6 +300,8 @@ class Detecting(ScikitLearnBridge):
     def _calibration_scores(self, X: Collection) -> tuple[FloatArray, FloatArray | None]:
         """``(n,)`` scores of checked samples and, in time, those of the windows that end with them (`at_ends`)."""
         of_parts, join, owner = self._scored_parts(X)
+        if isinstance(self.modality_, InTime):
+            check_some(owner, count(X))
         fused = self.fusion_.score(of_parts)
         return join(fused), ends_of_parts(self.modality_, fused, owner, count(X))
 

@@ -16,6 +16,7 @@ from unalike.data import Split, check_shares, count, group_codes, one_of_each_st
 from unalike.errors import InputWarning, InvalidInput, InvalidParameter, tell
 from unalike.judging import Judge, embed_parts
 from unalike.memory import Prints, fingerprints, part_fingerprints
+from unalike.modalities.windows import check_some
 from unalike.parts import Parts, load_parts
 from unalike.progress import show
 from unalike.robust import floor_scores, most_suspect
@@ -103,6 +104,8 @@ class Samples:
     def parts(self, modality: Modality, positions: IntArray, most: int | None = None) -> Parts:
         """The parts of some samples, ready for training; at most `most` of them, one of each of as many stretches."""
         parts, owner = modality.cut(take(self.X, positions))
+        if isinstance(modality, InTime):
+            check_some(owner, len(positions))
         if most is not None and len(owner) > most:
             kept = one_of_each_stretch(len(owner), most, numpy_generator(0, "parts"))
             parts, owner = take(parts, kept), owner[kept]

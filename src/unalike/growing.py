@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from unalike.branch import FittedBranch
-from unalike.data import shared_out
+from unalike.data import count, shared_out
 from unalike.errors import InvalidParameter
 from unalike.judging import Judge, embed_parts
 from unalike.memory import MOST_ROWS, Memory
+from unalike.modalities.windows import check_some
 from unalike.parts import Parts, load_parts
 from unalike.plain import unlearned
 from unalike.types import Collection, FloatArray, IntArray, InTime, Modality, Scorer
@@ -37,9 +38,12 @@ def grown_branches(
     ------
     InvalidParameter
         When a scorer can do neither.
+    InvalidInput
+        When records make no window.
     """
     parts, owner = modality.cut(X)
     if isinstance(modality, InTime):  # parts that overlap must not vouch for each other
+        check_some(owner, count(X))
         codes: IntArray | None = modality.timing(parts)[1]
     else:
         codes = None if groups is None else groups[owner]

@@ -16,6 +16,11 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
+def is_whole(value: object, least: int) -> bool:
+    """Whether `value` is a whole number of `least` or more, and no bool."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= least
+
+
 def plain(value: Any) -> Any:
     """A NumPy number as Python's, which JSON, TOML and what is printed want; all else as it is."""
     return value.item() if isinstance(value, np.generic) else value

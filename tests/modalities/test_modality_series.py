@@ -297,7 +297,11 @@ def test_the_period_is_the_window_where_none_is_given() -> None:
     ("settings", "message"),
     [
         ({"window": 1}, "`window` must be a number of steps, at least 2, or 'auto'"),
+        ({"window": 20.5}, "`window` must be a number of steps, at least 2, or 'auto'"),
         ({"stride": 0}, "`stride` must be a number of steps, at least 1"),
+        ({"stride": 1.5}, "`stride` must be a number of steps, at least 1"),
+        ({"longest_gap": 2.5}, "`longest_gap` must be a number of steps, at least 1"),
+        ({"most_windows": 10.5}, "`most_windows` must be"),
         ({"ignore": "load"}, r"Use ['load']"),
         ({"most_windows": 1}, "`most_windows` must be"),
     ],
@@ -312,3 +316,19 @@ def test_what_cannot_train_is_refused() -> None:
         detector().fit(np.full((300, 2), np.nan))
     with pytest.raises(InvalidInput, match="at least 2 steps to train on"):
         detector(calibration_fraction=0.0).fit(np.zeros((1, 2)))
+    sparse = waves(600)
+    sparse[np.arange(600) % 3 > 0] = np.nan
+    with pytest.raises(InvalidInput, match="a window of which at least half was measured"):
+        detector().fit(sparse)
+
+
+def test_what_cannot_be_judged_neither_calibrates_nor_joins(fitted: Detector) -> None:
+    before, nothing = fitted.threshold_.threshold_, np.full((300, 2), np.nan)
+    for refused in (
+        lambda: fitted.calibrate(nothing),
+        lambda: fitted.update(nothing, into="calibration"),
+        lambda: fitted.update(nothing, into="scorer", calibration=waves(300, seed=7)),
+    ):
+        with pytest.raises(InvalidInput, match="a window of which at least half was measured; got 300 steps"):
+            refused()
+    assert fitted.threshold_.threshold_ == before

@@ -22,8 +22,8 @@ _TRAIN, _GAP, _REFERENCE, _CALIBRATION = range(4)
 def split_blocks(records: Records, window: int, reference: float, calibration: float) -> Split:
     """Positions of steps that train, are compared with and calibrate.
 
-    Of a record that is long enough for a gap and a window in each part, blocks are held out. Of shorter ones every
-    ``1/share``-th is held out whole.
+    Of a record that is long enough for them, for their gaps and for a window that trains, blocks are held out, those
+    to compare with at least a window long. Of shorter records every ``1/share``-th is held out whole.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def split_blocks(records: Records, window: int, reference: float, calibration: f
         n = len(segment)
         if reference + calibration == 0.0:
             parts.append(np.full(n, _TRAIN))
-        elif round(n * (reference + calibration)) + (3 if reference else 2) * window <= n:
+        elif _least(n, window, reference, calibration) <= n:
             parts.append(_blocks(n, window, reference, calibration))
         else:
             short += reference + calibration
@@ -47,6 +47,12 @@ def split_blocks(records: Records, window: int, reference: float, calibration: f
             short -= float(short >= 1.0)
     part = np.concatenate([np.zeros(0, dtype=np.int64), *parts])
     return Split(*(np.flatnonzero(part == code) for code in (_TRAIN, _REFERENCE, _CALIBRATION, _GAP)))
+
+
+def _least(n: int, window: int, reference: float, calibration: float) -> int:
+    """Steps that a record of `n` must have for one block of each kind, the gaps before them and a window to train."""
+    compared = max(round(n * reference), window) + window if reference else 0
+    return round(n * calibration) + compared + 2 * window
 
 
 def _blocks(n: int, window: int, reference: float, calibration: float) -> IntArray:
@@ -58,6 +64,7 @@ def _blocks(n: int, window: int, reference: float, calibration: float) -> IntArr
     for end in np.linspace(n / blocks, n, blocks).round().astype(int).tolist():
         compared = round(each * reference / (reference + calibration))
         cut = end - each + compared
+        compared = max(compared, window) if reference else 0
         begin = cut - compared - (window if compared else 0)
         part[max(begin - window, 0) : end + window] = _GAP
         part[begin : begin + compared] = _REFERENCE

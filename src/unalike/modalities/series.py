@@ -17,7 +17,7 @@ from unalike.modalities.blocks import split_blocks
 from unalike.modalities.moments import center_and_scale
 from unalike.modalities.prints import step_prints
 from unalike.modalities.windows import Windows, cut, mean_over_windows
-from unalike.plain import is_number
+from unalike.plain import is_whole
 from unalike.records import Records, naming
 from unalike.records.grid import LONGEST_GAP
 from unalike.records.intake import collected
@@ -93,12 +93,14 @@ class Series:
     def __post_init__(self) -> None:
         if isinstance(self.ignore, str):
             raise InvalidParameter(f"`ignore` must be a sequence of names; got {self.ignore!r}. Use [{self.ignore!r}].")
-        if self.window != "auto" and not (is_number(self.window) and self.window >= 2):
+        if self.window != "auto" and not is_whole(self.window, 2):
             raise InvalidParameter(f"`window` must be a number of steps, at least 2, or 'auto'; got {self.window!r}.")
-        if self.stride is not None and not (is_number(self.stride) and self.stride >= 1):
+        if self.stride is not None and not is_whole(self.stride, 1):
             raise InvalidParameter(f"`stride` must be a number of steps, at least 1, or None; got {self.stride!r}.")
-        if not (is_number(self.most_windows) and self.most_windows >= 2):
-            raise InvalidParameter(f"`most_windows` must be a number of at least 2; got {self.most_windows!r}.")
+        if not is_whole(self.longest_gap, 1):
+            raise InvalidParameter(f"`longest_gap` must be a number of steps, at least 1; got {self.longest_gap!r}.")
+        if not is_whole(self.most_windows, 2):
+            raise InvalidParameter(f"`most_windows` must be a whole number of at least 2; got {self.most_windows!r}.")
 
     def check(self, X: Any) -> Records:
         """Read what may be one record or many, and bring it to a regular grid (`unalike.records.intake`).
@@ -129,7 +131,7 @@ class Series:
         Raises
         ------
         InvalidInput
-            When nothing was measured, or no training record holds a window.
+            When nothing was measured.
         """
         # A window that the gaps were made for stays, though a part of the steps may have another period.
         self.window_ = getattr(self, "planned_", None) or self._window(X)

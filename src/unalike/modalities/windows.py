@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from unalike.errors import InvalidInput
 from unalike.records import Records
 from unalike.types import BoolArray, FloatArray, IntArray, InTime, Modality
 
@@ -83,6 +84,21 @@ def cut(records: Records, length: int, stride: int) -> Windows:
         starts.append(first.astype(np.int64))
     none = np.zeros(0, dtype=np.int64)
     return Windows(records, length, np.concatenate([none, *segments]), np.concatenate([none, *starts]))
+
+
+def check_some(spans: IntArray, n: int) -> None:
+    """Refuse `n` steps to learn from that make no window.
+
+    Raises
+    ------
+    InvalidInput
+        When `spans`, of `Windows.spans`, are none.
+    """
+    if len(spans) == 0:
+        raise InvalidInput(
+            f"Steps that train, are compared with or calibrate must make a window of which at least half was measured; "
+            f"got {n} steps that make none. Give more of the record, or a smaller `window`."
+        )
 
 
 def mean_over_windows(scores: FloatArray, spans: IntArray, n: int) -> FloatArray:
