@@ -80,7 +80,8 @@ class ChannelContrast:
         if not isinstance(width, int) or not hasattr(encoder, "of_channels"):
             raise InvalidParameter(
                 "`objective` ChannelContrast must have an encoder with a method `of_channels`, which sees each channel "
-                f"alone; got {type(encoder).__name__}. Use ChannelCNN()."
+                f"alone; got {type(encoder).__name__}. Use ChannelCNN(), or another objective and scorer, such as "
+                "objective='injected' and scorer='knn'."
             )
         head = projection_head(width, hidden=self.head_hidden, out=self.head_width, layers=self.head_layers)
         return ChannelContrastObjective(encoder, head, self)
