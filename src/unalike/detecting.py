@@ -17,7 +17,7 @@ from unalike.errors import InvalidParameter, NotCalibrated
 from unalike.explanation import explain
 from unalike.judging import Judge, embed_parts, score_parts
 from unalike.memory import Memory
-from unalike.modalities.windows import check_some, ends_of_parts
+from unalike.modalities.windows import check_some, ends_of_parts, with_least
 from unalike.parts import load_parts
 from unalike.progress import watched
 from unalike.scorers.fusion import Fusion
@@ -303,15 +303,17 @@ class Detecting(ScikitLearnBridge):
         if isinstance(self.modality_, InTime):
             check_some(owner, count(X))
         fused = self.fusion_.score(of_parts)
-        return join(fused), ends_of_parts(self.modality_, fused, owner, count(X))
+        scores = with_least(self.modality_, join(fused), owner, self.fusion_.least)
+        return scores, ends_of_parts(self.modality_, fused, owner, count(X))
 
     def _scores(self, X: Collection) -> FloatArray:
         return self._scored(X)[1]
 
     def _scored(self, X: Collection) -> tuple[dict[str, FloatArray], FloatArray]:
         """``(n,)`` by each branch in the units of its scorer, and fused."""
-        scores, join, _ = self._scored_parts(X)
-        return {name: join(of_parts) for name, of_parts in scores.items()}, join(self.fusion_.score(scores))
+        scores, join, owner = self._scored_parts(X)
+        fused = with_least(self.modality_, join(self.fusion_.score(scores)), owner, self.fusion_.least)
+        return {name: join(of_parts) for name, of_parts in scores.items()}, fused
 
     def _scored_parts(
         self, X: Collection

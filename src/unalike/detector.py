@@ -24,7 +24,7 @@ from unalike.fitting import (
 )
 from unalike.memory import memory_of_fit
 from unalike.modalities.build import build_modality
-from unalike.modalities.windows import ends_of_parts
+from unalike.modalities.windows import ends_of_parts, with_least
 from unalike.robust import check_share, robust_branches, unexplained_by_any, untaught
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import derive, isolated, resolve_device, root_seed
@@ -268,7 +268,8 @@ class Detector(Detecting):
         if samples.time is None:  # neighbours in time would vouch for each other, as they cannot for later samples
             held, rows, calibrating = samples.held_out(self.modality_, parts)
             of_parts = absorbed_scores(self.branches_, self.fusion_, held, device=resolve_device(self.device))
-            scores = self.modality_.join(of_parts, held.owner, len(rows))[calibrating]
+            scores = self.modality_.join(of_parts, held.owner, len(rows))
+            scores = with_least(self.modality_, scores, held.owner, self.fusion_.least)[calibrating]
             ends = ends_of_parts(self.modality_, of_parts, held.owner, len(rows))
             ends = None if ends is None else ends[calibrating]
         names = None if names is None else [names[row] for row in parts.calibration]

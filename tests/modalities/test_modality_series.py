@@ -160,6 +160,20 @@ def test_steps_that_nothing_was_measured_of_are_as_normal_as_can_be(fitted: Dete
     assert (decisions.scores[:50] > 0.0).all()
 
 
+def test_what_was_not_measured_is_no_anomaly_where_scores_are_below_zero() -> None:
+    density = Branch(name="density", encoder=RawWindow(points=4), scorer=scorers.KernelDensity())
+    fitted, X = detector(branches=(density,)).fit(waves(900)), waves(300, seed=1)
+    assert fitted.threshold_.threshold_ < 0.0
+    X[100:250] = np.nan
+    found = fitted.detect(X)
+    assert not found.is_anomaly[160:200].any()
+    assert (found.scores[160:200] == fitted.fusion_.least).all()
+    assert found.scores[160] <= np.median(found.scores[:90])
+    stream = fitted.stream()
+    told = np.concatenate([stream.push(X).final.scores, stream.close().final.scores])
+    assert np.array_equal(told, found.scores)
+
+
 def test_gaps_in_time_become_missing_steps_or_a_new_stretch() -> None:
     model = detector(Series(window=WINDOW, time="when", longest_gap=20)).fit(hosts(600, "a").drop(columns="host"))
     test = hosts(200, "a", seed=1).drop(columns="host")

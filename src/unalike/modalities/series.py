@@ -74,8 +74,8 @@ class Series:
     Notes
     -----
     A missing value (NaN) is never filled: it is NaN in the tensors too. A window of which less than half was measured
-    is not judged, and a step that no judged window covers scores 0, as normal as can be. A record that is shorter than
-    a window is one window, what it lacks before its first step missing.
+    is not judged, and a step that no judged window covers scores 0 (or `Fusion.least`), as normal as can be. A record
+    that is shorter than a window is one window, what it lacks before its first step missing.
     """
 
     time: str | None = None

@@ -126,6 +126,16 @@ def mean_over_windows(scores: FloatArray, spans: IntArray, n: int) -> FloatArray
     return np.divide(total, covered, out=np.zeros(n), where=covered > 0)
 
 
+def with_least(modality: Modality, scores: FloatArray, owner: IntArray, least: float) -> FloatArray:
+    """``(n,)`` joined scores, in time `least` at the steps that no window covers."""
+    if least == 0.0 or not isinstance(modality, InTime):
+        return scores
+    changes = np.zeros(len(scores) + 1, dtype=np.int64)
+    np.add.at(changes, owner[:, 0], 1)
+    np.add.at(changes, owner[:, 1], -1)
+    return np.where(np.cumsum(changes)[:-1] > 0, scores, least)
+
+
 def at_ends(scores: FloatArray, spans: IntArray, n: int, length: int) -> FloatArray:
     """``(n,)``: for each step the score of the window that ends with it; NaN where none of full `length` does.
 

@@ -112,6 +112,12 @@ class Fusion:
         tails = [self.weight(name) * self._measured(name, scores[name]) for name in self.references_]
         return np.asarray(np.max(tails, axis=0) if self.how == "max" else np.sum(tails, axis=0))
 
+    @property
+    def least(self) -> float:
+        """A score as normal as can be, of what was not judged: 0, or what the least reference scores give below it."""
+        lowest = self.score({name: scores.min(keepdims=True) for name, scores in self.references_.items()})
+        return min(float(lowest[0]), 0.0)
+
     def _measured(self, name: str, scores: FloatArray) -> FloatArray:
         if self.how == "ratio":
             return np.asarray(scores, dtype=np.float64) / self._units[name]

@@ -24,6 +24,8 @@ class Running:
     ----------
     length, stride : int
         Of windows, in steps.
+    least : float
+        Score of steps that no judged window covers.
     n : int
         Steps of the segment so far.
     total, covered : ndarray
@@ -34,6 +36,7 @@ class Running:
 
     length: int
     stride: int
+    least: float = 0.0
     n: int = 0
     total: FloatArray = field(default_factory=_none)
     covered: FloatArray = field(default_factory=_none)
@@ -58,7 +61,7 @@ class Running:
             covered[start : start + self.length] += 1.0
         done = max(_final_before(n, self.length, self.stride) - first, 0)
         kept = replace(self, n=n, total=total[done:], covered=covered[done:], last=float(ends[-1]))
-        return kept, _means(total[:done], covered[:done])
+        return kept, _means(total[:done], covered[:done], self.least)
 
     def closed(self, short: float) -> FloatArray:
         """Scores of the steps that were not final, when the segment ends here.
@@ -74,7 +77,7 @@ class Running:
         if self.n and not aligned and not np.isnan(score):
             total[-self.length :] += score
             covered[-self.length :] += 1.0
-        return _means(total, covered)
+        return _means(total, covered, self.least)
 
     def state(self) -> dict[str, Any]:
         """What changes as steps come."""
@@ -99,5 +102,6 @@ def _final_before(n: int, length: int, stride: int) -> int:
     return last + 1 if last >= 0 and last % stride == 0 else last
 
 
-def _means(total: FloatArray, covered: FloatArray) -> FloatArray:
-    return np.divide(total, covered, out=np.zeros(len(total)), where=covered > 0)
+def _means(total: FloatArray, covered: FloatArray, least: float) -> FloatArray:
+    means: FloatArray = np.full(len(total), least)
+    return np.divide(total, covered, out=means, where=covered > 0)

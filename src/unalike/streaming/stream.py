@@ -92,7 +92,7 @@ class Stream:
         }
         self._judges, self._reader = judges, reader
         self._ticks, self._alarms = ticks, alarms
-        self._running = Running(modality.window_, modality.stride_)
+        self._running = Running(modality.window_, modality.stride_, judges.scoring.fusion.least)
         self._start = 0
         self._values: FloatArray = np.zeros((0, len(modality.learned_.channels)))
         self._times: npt.NDArray[Any] | None = None
@@ -234,7 +234,7 @@ class Stream:
 
     def _begin(self, start: int) -> None:
         """A new segment, at that step."""
-        self._running = Running(self._running.length, self._running.stride)
+        self._running = Running(self._running.length, self._running.stride, self._running.least)
         self._start, self._values, self._times = start, self._values[:0], None
 
     def _extend(self, piece: Segment) -> tuple[FloatArray, Segment]:
