@@ -60,7 +60,10 @@ def _records(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Channels, how windows lie and what is known of times."""
     state, settings = manifest["modality"]["state"], manifest["modality"]["settings"]["fields"]
     clock, gap = state["learned"]["clock"], settings["longest_gap"]
-    rows = [("channels", _listed(state["learned"]["channels"])), ("stride", f"{state['stride']} step{'s' if state['stride'] > 1 else ''}")]
+    rows = [
+        ("channels", _listed(state["learned"]["channels"])),
+        ("stride", f"{state['stride']} step{'s' if state['stride'] > 1 else ''}"),
+    ]
     named = [(name, settings[name]) for name in ("time", "entity") if settings[name] is not None]
     rows += [(f"{name} column", str(column)) for name, column in named]
     if clock is None:
