@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import harness, series_data
-from benchmarks.results import Results, Values, read_rows
+from benchmarks.results import COLUMNS, KEY, Results, Values, read_rows
 from benchmarks.summary import as_text
 from unalike.types import FloatArray, IntArray
 
@@ -69,7 +69,8 @@ def judge(folder: Path, name: str, seed: int, *, tune: bool) -> dict[str, Values
         chance.append(len(guilty) / len(z))
     seconds = (time.perf_counter() - started) / max(len(segments), 1)
     means = [float(np.mean(several)) for several in (own, other, chance)]
-    return {"unalike": {**dict(zip(EXTRA, [len(segments), *means, seconds, tune], strict=True)), "fit_s": fit_seconds}}
+    told = dict(zip(EXTRA, [float(len(segments)), *means, seconds, float(tune)], strict=True))
+    return {"unalike": {**dict.fromkeys(COLUMNS[len(KEY) :], float("nan")), "fit_s": fit_seconds, **told}}
 
 
 def _z_scores(train: FloatArray, segment: FloatArray) -> FloatArray:

@@ -17,7 +17,7 @@ from unalike.errors import InvalidParameter, NotCalibrated
 from unalike.explanation import explain
 from unalike.judging import Judge, embed_parts, score_parts
 from unalike.memory import Memory
-from unalike.modalities.windows import check_some, ends_of_parts, with_least
+from unalike.modalities.windows import check_some, ends_of_parts, tell_unjudged, with_least
 from unalike.parts import load_parts
 from unalike.progress import watched
 from unalike.scorers.fusion import Fusion
@@ -122,6 +122,7 @@ class Detecting(ScikitLearnBridge):
         X = self.modality_.check(X)
         if not isinstance(self.modality_, InTime):
             return decide(threshold, self._scores(X), self.modality_.ids(X), entities, false_discovery_rate)
+        tell_unjudged(self.modality_.cut(X)[1], count(X))
         own, steps = self.modality_.timeline(X)
         if entities is None and takes_entities(threshold):
             entities = own.tolist()

@@ -88,6 +88,11 @@ class Samples:
         parts: Split = modality.split(self.X, reference, calibration)
         if len(parts.train) < 2:
             raise InvalidInput(f"`X` must hold at least 2 steps to train on; got {len(parts.train)}. Give more.")
+        if calibration > 0.0 and len(parts.calibration) == 0:
+            raise InvalidInput(
+                f"`X` must be long enough to hold out blocks, a window's length free on each side; got {count(self.X)} "
+                "steps. Give more, a shorter `window`, or calibration_fraction=0 and calibrate on other records."
+            )
         return parts
 
     def _at_most(self, most: int | None, seed: int) -> IntArray:

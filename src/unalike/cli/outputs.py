@@ -26,6 +26,7 @@ DEFAULT = "default (all fused)"
 UNTRAINED = " (untrained)"
 
 _MOST_SHOWN = 10
+_MANY_WINDOWS = 100
 _WIDTH_OF_PIPES = 120
 _USUAL_RATE = 0.05
 _BOOTSTRAP = 1000
@@ -107,6 +108,20 @@ def plain_console() -> Console:
     return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_PIPES)
 
 
+def _windows(detector: Detector) -> str:
+    """How long windows are, and how few of them stand behind a rate: steps that share a window are alike."""
+    window = int(detector.modality_.schema.shape[-1])
+    apart = len(detector.split_.calibration) // window
+    told = f"windows of {window} steps"
+    if apart == 0 or apart >= _MANY_WINDOWS:
+        return told
+    return (
+        f"{told}; the held-out steps are no more than {apart} window{'s' if apart > 1 else ''} that do not overlap: a "
+        f"false-alarm rate below {1 / (apart + 1):.0%} may be missed by far. Calibrate on more normal data for a lower "
+        "one"
+    )
+
+
 def show_fit(console: Console, detector: Detector, path: Path) -> None:
     """What was learned from how much, and where it is."""
     split = detector.split_
@@ -114,7 +129,7 @@ def show_fit(console: Console, detector: Detector, path: Path) -> None:
     gap = f", left out {len(split.gap)} between them" if len(split.gap) else ""
     console.print(f"trained on {len(split.train)} {_samples(detector)}, {held}{gap}")
     if isinstance(detector.modality_, InTime):
-        console.print(f"windows of {detector.modality_.schema.shape[-1]} steps")
+        console.print(_windows(detector), soft_wrap=True)
     if detector.expected_anomalies > 0:
         console.print(_set_aside(detector), soft_wrap=True)
     for name, history in detector.history_.items():

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unalike.errors import InvalidInput
+from unalike.errors import InputWarning, InvalidInput, tell
 from unalike.records import Records
 from unalike.types import BoolArray, FloatArray, IntArray, InTime, Modality
 
@@ -130,10 +130,26 @@ def with_least(modality: Modality, scores: FloatArray, owner: IntArray, least: f
     """``(n,)`` joined scores, in time `least` at the steps that no window covers."""
     if least == 0.0 or not isinstance(modality, InTime):
         return scores
-    changes = np.zeros(len(scores) + 1, dtype=np.int64)
-    np.add.at(changes, owner[:, 0], 1)
-    np.add.at(changes, owner[:, 1], -1)
-    return np.where(np.cumsum(changes)[:-1] > 0, scores, least)
+    return np.where(_covered(owner, len(scores)), scores, least)
+
+
+def tell_unjudged(spans: IntArray, n: int) -> None:
+    """Warn of steps that no window covers: a record that is silent must not look like a healthy one."""
+    unjudged = n - int(_covered(spans, n).sum())
+    if unjudged:
+        tell(
+            f"{unjudged} of {n} steps could not be judged: less than half was measured in the windows around them. "
+            "They score as normal as can be and raise no alarm. Check the records for gaps and missing channels.",
+            InputWarning,
+        )
+
+
+def _covered(spans: IntArray, n: int) -> BoolArray:
+    """``(n,)``: steps that a window covers."""
+    changes = np.zeros(n + 1, dtype=np.int64)
+    np.add.at(changes, spans[:, 0], 1)
+    np.add.at(changes, spans[:, 1], -1)
+    return np.cumsum(changes)[:-1] > 0
 
 
 def at_ends(scores: FloatArray, spans: IntArray, n: int, length: int) -> FloatArray:

@@ -51,6 +51,7 @@ class ChannelContrast:
         default_factory=lambda: InjectAnomalies(
             unit="channel",
             length=(0.06, 1.0),
+            channels=(1.0, 1.0),
             shift_size=(1.0, 10.0),
             spike_size=(2.0, 20.0),
             noise_size=(0.5, 5.0),
