@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unalike.encoders.channelcnn import ChannelCNN
 from unalike.encoders.convnet import ConvNet
 from unalike.encoders.mlp import TableMLP
+from unalike.encoders.seriescnn import SeriesCNN
 from unalike.objectives.build import build_objective
 from unalike.seeding import RowGenerator, isolated
 from unalike.training import Checkpoint, TrainingRows, train
@@ -87,6 +89,12 @@ def named_objective(name: str) -> tuple[nn.Module, Tensor]:
     if name in ("icl", "synthetic-contrast"):
         settings, schema = TableMLP(hidden=(16,)), Schema((4, 2))
         data = torch.stack([draws.normal(4), torch.zeros(32, 4)], dim=-1)
+    elif name in ("carla", "channels", "injected", "paano", "temporal"):
+        settings = (
+            ChannelCNN(features=8) if name == "channels" else SeriesCNN(features=(8,), kernels=(5,), strides=(2,))
+        )
+        schema = Schema((2, 24))
+        data = 0.1 * draws.normal(2, 24) + (0.5 * torch.arange(24.0)).sin() + torch.tensor([[0.0], [2.0]])
     else:
         settings, schema = ConvNet(channels=(4,), width=16), Schema((1, 8, 8))
         data = 0.1 * draws.normal(1, 8, 8) + torch.linspace(0, 1, 8)  # light on the right, so that turning it shows

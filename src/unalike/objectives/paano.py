@@ -159,7 +159,8 @@ class PaAnoObjective(nn.Module):
     @torch.no_grad()
     def after_step(self) -> None:
         """Count the step; the pretext task weighs less with each."""
-        self.steps += 1
+        if self.training:
+            self.steps += 1
 
     def _weight(self) -> float:
         settings = self.settings
