@@ -395,6 +395,10 @@ def test_times_name_events_and_survive_the_state(tmp_path: Path) -> None:
     train = frame(quiet(2000)).tz_localize("Europe/Vienna")
     detector = fitted(train, threshold=thresholds.Conformal(false_alarm_rate=0.05))
     record = frame(broken(), "2024-02-01").tz_localize("Europe/Vienna")
+    mixed = detector.stream()
+    mixed.push(record[:5])
+    with pytest.raises(InvalidInput, match="all have a time zone or none"):
+        mixed.push(record[5:6].tz_localize(None))
     expected = detector.stream().push(record).provisional.events(merge=5)
     stream = detector.stream(merge=5)
     found: list[Any] = []

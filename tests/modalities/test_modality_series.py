@@ -150,6 +150,7 @@ def test_a_channel_that_lacks_counts_as_missing_and_is_told() -> None:
         model.detect(test.rename(columns={"load": "a", "heat": "b"}))
 
 
+@pytest.mark.filterwarnings("ignore:.* could not be judged")
 def test_steps_that_nothing_was_measured_of_are_as_normal_as_can_be(fitted: Detector) -> None:
     X = waves(200, seed=1)
     X[60:130] = np.nan
@@ -160,6 +161,7 @@ def test_steps_that_nothing_was_measured_of_are_as_normal_as_can_be(fitted: Dete
     assert (decisions.scores[:50] > 0.0).all()
 
 
+@pytest.mark.filterwarnings("ignore:.* could not be judged")
 def test_what_was_not_measured_is_no_anomaly_where_scores_are_below_zero() -> None:
     density = Branch(name="density", encoder=RawWindow(points=4), scorer=scorers.KernelDensity())
     fitted, X = detector(branches=(density,)).fit(waves(900)), waves(300, seed=1)
@@ -346,3 +348,16 @@ def test_what_cannot_be_judged_neither_calibrates_nor_joins(fitted: Detector) ->
         with pytest.raises(InvalidInput, match="a window of which at least half was measured; got 300 steps"):
             refused()
     assert fitted.threshold_.threshold_ == before
+
+
+def test_steps_that_could_not_be_judged_are_told(fitted: Detector) -> None:
+    record = waves(300)
+    record[100:200] = np.nan
+    with pytest.warns(InputWarning, match=r"\d+ of 300 steps could not be judged"):
+        decisions = fitted.detect(record)
+    assert not decisions.is_anomaly[150]
+
+
+def test_a_record_too_short_to_hold_blocks_out_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="long enough to hold out blocks"):
+        detector(Series(window=80)).fit(waves(100))

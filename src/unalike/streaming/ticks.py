@@ -114,6 +114,12 @@ class Ticks:
                 f"Times must be given for all steps of a stream or for none; got {'some' if timed else 'none'} after "
                 f"steps {'without' if timed else 'with'} them."
             )
+        if self.timed and (raw.zone is None) != (self.zone is None):
+            now, before = ("without", "with") if raw.zone is None else ("with", "without")
+            raise InvalidInput(
+                f"Times of a stream must all have a time zone or none; got some {now} one after steps {before}. "
+                "Give all in one way."
+            )
 
     def _numbered(self, raw: Raw, step: float) -> tuple[Ticks, IntArray, Times]:
         """Numbers ``(t,)`` of the rows, and their times: as they are while they are regular, then those of the grid."""
