@@ -122,11 +122,12 @@ class Detecting(ScikitLearnBridge):
         X = self.modality_.check(X)
         if not isinstance(self.modality_, InTime):
             return decide(threshold, self._scores(X), self.modality_.ids(X), entities, false_discovery_rate)
-        tell_unjudged(self.modality_.cut(X)[1], count(X))
         own, steps = self.modality_.timeline(X)
         if entities is None and takes_entities(threshold):
             entities = own.tolist()
-        decisions = decide(threshold, self._scores(X), self.modality_.ids(X), entities, false_discovery_rate)
+        scores, _, owner = self._fused(X)
+        tell_unjudged(owner, count(X))
+        decisions = decide(threshold, scores, self.modality_.ids(X), entities, false_discovery_rate)
         return replace(decisions, entities=own, steps=steps)
 
     def explain(self, X: Any, *, only: Any = None, most_places: int = 5) -> Explanations:
@@ -300,21 +301,28 @@ class Detecting(ScikitLearnBridge):
 
     def _calibration_scores(self, X: Collection) -> tuple[FloatArray, FloatArray | None]:
         """``(n,)`` scores of checked samples and, in time, those of the windows that end with them (`at_ends`)."""
-        of_parts, join, owner = self._scored_parts(X)
+        scores, of_parts, owner = self._fused(X)
         if isinstance(self.modality_, InTime):
             check_some(owner, count(X))
-        fused = self.fusion_.score(of_parts)
-        scores = with_least(self.modality_, join(fused), owner, self.fusion_.least)
-        return scores, ends_of_parts(self.modality_, fused, owner, count(X))
+        return scores, ends_of_parts(self.modality_, of_parts, owner, count(X))
 
     def _scores(self, X: Collection) -> FloatArray:
-        return self._scored(X)[1]
+        return self._fused(X)[0]
 
     def _scored(self, X: Collection) -> tuple[dict[str, FloatArray], FloatArray]:
         """``(n,)`` by each branch in the units of its scorer, and fused."""
         scores, join, owner = self._scored_parts(X)
-        fused = with_least(self.modality_, join(self.fusion_.score(scores)), owner, self.fusion_.least)
+        fused = self._joined(self.fusion_.score(scores), join, owner)
         return {name: join(of_parts) for name, of_parts in scores.items()}, fused
+
+    def _fused(self, X: Collection) -> tuple[FloatArray, FloatArray, IntArray]:
+        """Fused scores ``(n,)`` of samples and ``(n_parts,)`` of their parts, and the samples that each part is of."""
+        scores, join, owner = self._scored_parts(X)
+        of_parts = self.fusion_.score(scores)
+        return self._joined(of_parts, join, owner), of_parts, owner
+
+    def _joined(self, of_parts: FloatArray, join: Callable[[FloatArray], FloatArray], owner: IntArray) -> FloatArray:
+        return with_least(self.modality_, join(of_parts), owner, self.fusion_.least)
 
     def _scored_parts(
         self, X: Collection

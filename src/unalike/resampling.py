@@ -43,6 +43,14 @@ def mirrored(positions: Tensor, length: int) -> Tensor:
     return torch.where(folded > last, 2 * last - folded, folded)
 
 
+def reach(share: float, length: int) -> int:
+    """How far a window may move: a share of its length in whole steps; above 0 it is one step at least.
+
+    One step of the content stays.
+    """
+    return min(max(round(share * length), 1 if share > 0 else 0), length - 1)
+
+
 def shifted(data: Tensor, steps: Tensor) -> Tensor:
     """The content moved; what moves in is the mirror image of what is there.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 
 from unalike.decisions import Explanations
@@ -13,6 +12,7 @@ from unalike.explanation.runs import explain_runs
 from unalike.explanation.samples import explain_samples
 from unalike.explanation.search import Scores, Setting
 from unalike.memory import Memory
+from unalike.plain import is_whole
 from unalike.types import Collection, InTime, Modality, Places
 
 
@@ -53,7 +53,7 @@ def explain(
             f"`explain` must have places to name, as the columns of a table; {modality.name} samples have none yet. "
             "Look at branch_scores(X), which says by which branch they stand out."
         )
-    if not isinstance(most_places, (int, np.integer)) or isinstance(most_places, bool) or most_places < 1:
+    if not is_whole(most_places, 1):
         raise InvalidParameter(f"`most_places` must be an integer of at least 1; got {most_places!r}.")
     setting = Setting(modality, torch.from_numpy(memory.rows), memory.ids.tolist(), score, int(most_places))
     if isinstance(modality, InTime):

@@ -18,7 +18,7 @@ from unalike.decisions import Explanation, Explanations, Part
 from unalike.errors import InvalidInput
 from unalike.events import Events
 from unalike.explanation.samples import chosen_positions
-from unalike.explanation.search import Search, Setting, at_once, searched
+from unalike.explanation.search import Search, Setting, at_once, nearest_apart, searched
 from unalike.types import BoolArray, Collection, FloatArray, IntArray, StepModality
 
 _MOST_WINDOWS = 32
@@ -122,9 +122,7 @@ def _profile(setting: Setting, run: _Run, search: Search) -> tuple[FloatArray, F
     sums = np.zeros((3, steps, channels))
     counts = np.zeros((3, steps, channels))
     for window, (first, end) in zip(run.windows, run.spans.tolist(), strict=True):
-        contrasts = setting.places.contrasts(window, setting.rows)
-        kept = contrasts.sum(dim=1) - contrasts[:, search.found].sum(dim=1)
-        near = kept.topk(min(5, len(kept)), largest=False).indices
+        near = nearest_apart(setting.places.contrasts(window, setting.rows), search.found)
         typical = setting.places.typical(setting.rows[near])
         both = [np.asarray(setting.places.told(side)).T for side in (window, typical)]  # (length, channels) each
         apart = (window - typical).double().square().numpy().T

@@ -103,7 +103,7 @@ class Search:
 
     def nearest(self) -> Tensor:
         """``(k,)`` positions of the normal samples that are nearest apart from the places that were found."""
-        return _smallest((self.total - self.contrasts[:, self.found].sum(dim=1))[:, None])[:, 0]
+        return nearest_apart(self.contrasts, self.found)
 
     def shares(self) -> FloatArray:
         """``(found,)``, not increasing, sum at most 1: falls of the score, where a larger fall after a smaller one is
@@ -124,6 +124,11 @@ class Search:
     def _nearest_without(self, candidates: Tensor) -> Tensor:
         left = self.total - self.contrasts[:, self.found].sum(dim=1)
         return _smallest(left[:, None] - self.contrasts[:, candidates])
+
+
+def nearest_apart(contrasts: Tensor, found: Sequence[int]) -> Tensor:
+    """``(k,)`` positions of the rows of ``(m, places)`` contrasts that are nearest apart from the `found` places."""
+    return _smallest((contrasts.sum(dim=1) - contrasts[:, found].sum(dim=1))[:, None])[:, 0]
 
 
 def _smallest(distances: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unalike.objectives.anomalies import InjectAnomalies, check_windows
+from unalike.objectives.anomalies import InjectAnomalies
 from unalike.objectives.head import embedding_width
 from unalike.objectives.nearby import (
     Injector,
@@ -115,7 +115,6 @@ class InjectedContrastObjective(nn.Module):
         InvalidInput
             `sample` holds no such windows.
         """
-        check_windows("sample", sample)
         self.injector.prepare(sample, self.logit.weight.device)
 
     def forward(self, batch: Batch, views: View, generator: RowGenerator) -> Tensor:

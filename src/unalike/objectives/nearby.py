@@ -13,7 +13,8 @@ from torch.nn import functional
 from unalike.errors import InvalidParameter
 from unalike.objectives.anomalies import InjectAnomalies
 from unalike.parallel import gather
-from unalike.resampling import shifted
+from unalike.plain import is_number, is_whole
+from unalike.resampling import reach, shifted
 from unalike.seeding import RowGenerator
 from unalike.types import Batch
 
@@ -55,11 +56,10 @@ def neighbors(data: Tensor, generator: RowGenerator, most: float, *, earlier: bo
     -----
     A batch does not hold the steps around its windows, so what moves in is the mirror image of what is there.
     """
-    length = data.shape[2]
-    reach = min(max(round(most * length), 1), length - 1) if most > 0 else 0
+    far = reach(most, data.shape[2])
     if earlier:
-        return shifted(data, (1 + generator.integers(max(reach, 1))).clamp(max=reach))
-    return shifted(data, generator.integers(2 * reach + 1) - reach)
+        return shifted(data, (1 + generator.integers(max(far, 1))).clamp(max=far))
+    return shifted(data, generator.integers(2 * far + 1) - far)
 
 
 class Injector(nn.Module):
@@ -151,7 +151,7 @@ def check_share(name: str, value: Any) -> None:
     InvalidParameter
         When it is no number in ``[0, 1]``.
     """
-    if not _is_number(value) or not 0.0 <= value <= 1.0:
+    if not is_number(value) or not 0.0 <= value <= 1.0:
         raise InvalidParameter(
             f"`{name}` must be a share of the window's length, from 0 to 1; got {value!r}. Try 0.25."
         )
@@ -165,7 +165,7 @@ def check_amount(name: str, value: Any, *, above: bool = False) -> None:
     InvalidParameter
         When it is not.
     """
-    if not _is_number(value) or not 0.0 <= value < math.inf or (above and value == 0.0):
+    if not is_number(value) or not 0.0 <= value < math.inf or (above and value == 0.0):
         raise InvalidParameter(
             f"`{name}` must be a finite number {'above 0' if above else 'of 0 or more'}; got {value!r}. Try 0.5."
         )
@@ -179,7 +179,7 @@ def check_count(name: str, value: Any, *, least: int = 1) -> None:
     InvalidParameter
         When it is not.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not is_whole(value, least):
         raise InvalidParameter(
             f"`{name}` must be a whole number of {least} or more; got {value!r}. Leave it out for the default."
         )
@@ -201,7 +201,3 @@ def check_injection(value: Any) -> None:
 
 def _unit(rows: Tensor) -> Tensor:
     return functional.normalize(rows.to(torch.promote_types(rows.dtype, torch.float32)), dim=1)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

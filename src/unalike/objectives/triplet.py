@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from unalike.objectives.anomalies import InjectAnomalies, check_windows
+from unalike.objectives.anomalies import InjectAnomalies
 from unalike.objectives.head import check_head, head_for
 from unalike.objectives.nearby import (
     Injector,
@@ -115,7 +115,6 @@ class CARLAObjective(nn.Module):
         InvalidInput
             `sample` holds no such windows.
         """
-        check_windows("sample", sample)
         self.injector.prepare(sample, next(self.head.parameters()).device)
 
     def forward(self, batch: Batch, views: View, generator: RowGenerator) -> Tensor:

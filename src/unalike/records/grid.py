@@ -22,8 +22,8 @@ from unalike.types import FloatArray, IntArray
 LONGEST_GAP = 100
 """Steps without a measurement that still are one segment."""
 
-_ALIKE = 1e-6
-_NEAR = 0.01
+ALIKE = 1e-6
+NEAR = 0.01
 """Of the step of training: a later record as near as this has its steps."""
 _APART = 2.0
 """A step of a record so many times that of training, or as many times smaller, is told."""
@@ -142,7 +142,7 @@ def _segments(raw: Raw, after: FloatArray, step: float, longest: int) -> list[Se
     """One record on its grid."""
     times, apart = np.asarray(raw.times), np.diff(after)
     own = _median(apart) if len(apart) else step
-    if abs(own - step) <= _NEAR * step and (np.abs(apart - own) <= _ALIKE * own).all():
+    if abs(own - step) <= NEAR * step and (np.abs(apart - own) <= ALIKE * own).all():
         return [Segment(raw.values, raw.entity, 0, times)]
     steps = np.rint(after / step)
     _check_size(raw, steps, step, longest)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from unalike.data import evenly
 from unalike.records.collection import Records
-from unalike.types import FloatArray, IntArray
+from unalike.types import FloatArray
 
 FALLBACK = 125
 """Of records without a period (TSB-AD, Liu and Paparrizos 2024, `find_length_rank`)."""
@@ -68,8 +69,8 @@ def period_of(records: Records, fallback: int = FALLBACK) -> int:
     At most 20 records and 50 channels are looked at. Where none has a period it is `fallback`, however short the
     records are.
     """
-    segments = _evenly(len(records.segments), _RECORDS)
-    channels = _evenly(len(records.channels), _CHANNELS)
+    segments = evenly(len(records.segments), _RECORDS)
+    channels = evenly(len(records.channels), _CHANNELS)
     found = [
         dominant_period(records.segments[segment].values[:, channel])
         for segment in segments.tolist()
@@ -128,7 +129,3 @@ def _error(correlation: FloatArray, n: int) -> float:
     """About what chance adds to a value of the autocorrelation: more where neighbours are alike (Bartlett 1946)."""
     alike = correlation[1 : 1 + int(np.argmax(correlation[1:] < 0.5))]
     return float(max(2.0, 1.25 * np.sqrt(1.0 + 2.0 * (alike**2).sum())) / np.sqrt(n))
-
-
-def _evenly(n: int, most: int) -> IntArray:
-    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))

@@ -18,11 +18,9 @@ from unalike.errors import InvalidInput
 from unalike.records import naming
 from unalike.records import times as moments
 from unalike.records.collection import Clock, Records, Segment
+from unalike.records.grid import ALIKE, NEAR
 from unalike.records.raw import Raw, Times
 from unalike.types import IntArray
-
-_ALIKE = 1e-6
-_NEAR = 0.01
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -162,7 +160,7 @@ class Ticks:
         if len(apart) == 0:
             return 1, self.own
         own = self.own or float(apart[0])
-        alike = (np.abs(apart - own) <= _ALIKE * own) & (abs(own - step) <= _NEAR * step)
+        alike = (np.abs(apart - own) <= ALIKE * own) & (abs(own - step) <= NEAR * step)
         if alike.all():
             return len(times), own
         return int(np.argmin(alike)) + first, float("nan")

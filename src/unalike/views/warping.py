@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from unalike.errors import InvalidParameter
-from unalike.resampling import resampled, shifted, smooth
+from unalike.resampling import reach, resampled, shifted, smooth
 from unalike.seeding import RowGenerator
 from unalike.views import checks
 
@@ -75,8 +75,8 @@ class Shift:
 
     def __call__(self, data: Tensor, generator: RowGenerator) -> Tensor:
         checks.series(data)
-        reach = _steps(self.most, data.shape[2], data.shape[2] - 1)
-        return shifted(data, generator.integers(2 * reach + 1) - reach)
+        most = reach(self.most, data.shape[2])
+        return shifted(data, generator.integers(2 * most + 1) - most)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +141,3 @@ class Permute:
         rank = generator.permutation(self.pieces)[:, step * self.pieces // length]  # (n, length)
         order = (rank * length + step).argsort(dim=1)
         return data.gather(2, order[:, None].expand_as(data))
-
-
-def _steps(share: float, length: int, most: int) -> int:
-    """A share of the length in whole steps; above 0 it is one step at least."""
-    return min(max(round(share * length), 1 if share > 0 else 0), most)
