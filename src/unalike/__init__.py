@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from unalike.detector import Detector
     from unalike.evaluation import Evaluation, evaluate
     from unalike.events import Event, Events
+    from unalike.exporting import export
     from unalike.persistence import load, save
     from unalike.streaming import Stream
     from unalike.types import Branch, Training
@@ -37,6 +38,7 @@ _NAMES = {
     "ViewChecks": "unalike.viewcheck",
     "check_views": "unalike.viewcheck",
     "evaluate": "unalike.evaluation",
+    "export": "unalike.exporting",
     "load": "unalike.persistence",
     "save": "unalike.persistence",
 }
@@ -58,6 +60,7 @@ __all__ = [
     "encoders",
     "errors",
     "evaluate",
+    "export",
     "load",
     "modalities",
     "objectives",

@@ -8,6 +8,7 @@
     ├── NotFitted (ValueError, AttributeError) ── NotCalibrated
     ├── TrainingFailed (RuntimeError)   the network learned nothing, or the loss is not finite
     ├── CannotLoad (ValueError)         a model file is broken, foreign, newer or unsafe
+    ├── CannotExport (ValueError)       a model cannot be written as ONNX, or would not give the same scores there
     └── MissingExtra (ImportError)      an optional dependency is not installed
 
     UnalikeWarning (UserWarning)
@@ -51,6 +52,10 @@ class TrainingFailed(UnalikeError, RuntimeError):
 
 class CannotLoad(UnalikeError, ValueError):
     """A model file is corrupted, truncated, foreign, of a newer format, or needs parts of the user's."""
+
+
+class CannotExport(UnalikeError, ValueError):
+    """A model cannot be written in another format, or gives other scores there; no file is left."""
 
 
 class MissingExtra(UnalikeError, ImportError):

@@ -44,11 +44,12 @@ def tail_scores(scores: FloatArray, reference: FloatArray) -> FloatArray:
     multiplicity = np.bincount(positions.reshape(-1), minlength=len(ordered))
     at_least = multiplicity[::-1].cumsum()[::-1]
     counted = np.interp(scores, ordered, at_least, left=m, right=0.0)
-    excess = np.maximum(scores - ordered[-1], 0.0) / _spread(np.asarray(reference, dtype=np.float64))
+    excess = np.maximum(scores - ordered[-1], 0.0) / spread_of(np.asarray(reference, dtype=np.float64))
     return np.asarray(-np.log((1.0 + counted) / (m + 1.0)) + np.log1p(excess))
 
 
-def _spread(reference: FloatArray) -> float:
+def spread_of(reference: FloatArray) -> float:
+    """The unit of an excess over the largest reference score: 95% quantile less median, or what there is."""
     median, high = np.quantile(reference, [0.5, 0.95])
     spread = float(high - median)
     if spread > 0.0:

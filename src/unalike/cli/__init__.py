@@ -17,6 +17,7 @@ import typer
 
 from unalike import __version__
 from unalike.cli.explaining import explain
+from unalike.cli.exporting import export
 from unalike.cli.fitting import calibrate, fit
 from unalike.cli.judging import detect, embed, evaluate
 from unalike.cli.telling import demo, inspect
@@ -33,6 +34,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     embed,
     evaluate,
     inspect,
+    export,
     views,
     demo,
 )

@@ -135,6 +135,11 @@ class Fusion:
         """Of the branch `name`."""
         return float((self.weights or {}).get(name, 1.0))
 
+    def unit(self, name: str) -> float:
+        """By what ``"ratio"`` divides the scores of the branch `name`."""
+        require_fitted(self, "references_")
+        return self._units[name]
+
 
 def _unit(reference: FloatArray) -> float:
     """The median size of a reference score, or a part of what is above it where that is next to nothing."""
