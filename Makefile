@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEV_READY := .venv/.ready-dev
 
-.PHONY: demo test check format deepod series-peers clean
+.PHONY: demo test check format deepod series-peers image-peers clean
 
 demo: $(READY)  ## run the main job on real data, write models and results to ./demo
 	$(BIN)/unalike demo --out demo
@@ -26,8 +26,10 @@ deepod: .venv-deepod/.ready  ## an environment for two peers of benchmarks/table
 
 series-peers: .venv-series/.ready  ## two libraries of benchmarks/series.py, without what they ask for
 
+image-peers: .venv-images/.ready  ## anomalib, for benchmarks/images.py, beside our torch and timm
+
 clean:
-	rm -rf .venv .venv-deepod .venv-series build dist demo src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-deepod .venv-series .venv-images build dist demo src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "unalike needs Python 3.11 to 3.13; say make PYTHON=python3.12")'
@@ -49,4 +51,9 @@ $(DEV_READY): $(READY)
 .venv-series/.ready: benchmarks/series-requirements.txt $(DEV_READY)
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv-series --requirement benchmarks/series-requirements.txt
 	$(BIN)/python -m benchmarks.series_tools
+	touch $@
+
+.venv-images/.ready: benchmarks/image-requirements.txt $(DEV_READY)
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv-images --requirement benchmarks/image-requirements.txt
+	$(BIN)/python -m benchmarks.images_tools
 	touch $@
