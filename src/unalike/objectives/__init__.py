@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from unalike.objectives.csi import CSI
     from unalike.objectives.icl import ICL
     from unalike.objectives.injected import InjectedContrast
+    from unalike.objectives.meanshift import MeanShifted
     from unalike.objectives.moco import MoCo
     from unalike.objectives.paano import PaAno
     from unalike.objectives.simclr import SimCLR
@@ -31,6 +32,7 @@ NAMES = {
     "csi": "unalike.objectives.csi:CSI",
     "icl": "unalike.objectives.icl:ICL",
     "injected": "unalike.objectives.injected:InjectedContrast",
+    "mean-shifted": "unalike.objectives.meanshift:MeanShifted",
     "moco": "unalike.objectives.moco:MoCo",
     "paano": "unalike.objectives.paano:PaAno",
     "simclr": "unalike.objectives.simclr:SimCLR",
@@ -49,6 +51,7 @@ __all__ = [
     "ChannelContrast",
     "InjectAnomalies",
     "InjectedContrast",
+    "MeanShifted",
     "MoCo",
     "PaAno",
     "SimCLR",
