@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from unalike.branch import choose_branches, fusion_weights, warn_if_constant
+from unalike.calibrating import Calibration, in_time
 from unalike.data import Split, count, take
 from unalike.detecting import Detecting
 from unalike.fitting import (
@@ -272,8 +273,13 @@ class Detector(Detecting):
             scores = with_least(self.modality_, scores, held.owner, self.fusion_.least)[calibrating]
             ends = ends_of_parts(self.modality_, of_parts, held.owner, len(rows))
             ends = None if ends is None else ends[calibrating]
-        names = None if names is None else [names[row] for row in parts.calibration]
-        self._calibrate(threshold, scores, names, ends)
+        known = Calibration(parts.calibration, scores, ends)
+        if isinstance(self.modality_, InTime):
+            clean, device = self.expected_anomalies == 0.0, resolve_device(self.device)
+            learned = (self.branches_, self.fusion_, self.modality_)
+            known = in_time(*learned, samples.X, parts, known, clean=clean, device=device)
+        names = None if names is None else [names[row] for row in known.positions]
+        self._calibrate(threshold, known.scores, names, known.ends)
         return parts
 
     def _forget(self) -> None:

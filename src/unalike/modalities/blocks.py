@@ -11,7 +11,7 @@ import numpy as np
 
 from unalike.data import Split
 from unalike.records import Records
-from unalike.types import IntArray
+from unalike.types import BoolArray, IntArray
 
 _MOST_BLOCKS = 5
 _MOST_LOST = 0.1
@@ -70,3 +70,33 @@ def _blocks(n: int, window: int, reference: float, calibration: float) -> IntArr
         part[begin : begin + compared] = _REFERENCE
         part[cut:end] = _CALIBRATION
     return part
+
+
+def stretches(begins: IntArray, window: int) -> tuple[IntArray, BoolArray]:
+    """Windows in stretches of time, and with which windows each stretch may be compared.
+
+    Parameters
+    ----------
+    begins : ndarray
+        ``(n,)``: the first step of each window; those of two entities are further apart than two windows are long.
+    window : int
+        Steps of a window.
+
+    Returns
+    -------
+    stretch : ndarray
+        ``(n,)``, 0 to 4: of which fifth in time each window is.
+    known : ndarray
+        ``(5, n)``: windows with at least a window's length between them and all windows of the stretch. So no window
+        is judged by one that shares a step with it, and no step by a window that another window on it shares.
+    """
+    n = len(begins)
+    stretch = np.empty(n, dtype=np.int64)
+    stretch[np.argsort(begins, kind="stable")] = np.arange(n) * _MOST_BLOCKS // max(n, 1)
+    known = np.zeros((_MOST_BLOCKS, n), dtype=np.bool_)
+    for number in range(_MOST_BLOCKS):
+        own = np.sort(begins[stretch == number])
+        after = np.searchsorted(own, begins)
+        ends = np.concatenate([[-np.inf], own, [np.inf]])
+        known[number] = np.minimum(begins - ends[after], ends[after + 1] - begins) >= 2 * window
+    return stretch, known

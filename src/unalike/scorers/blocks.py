@@ -17,11 +17,9 @@ from unalike.plain import is_number, unlearned
 from unalike.scorers.arrays import checked, require_choice, require_count, require_fitted
 from unalike.scorers.build import build_scorer
 from unalike.scorers.neighbors import KNN
-from unalike.scorers.together import together
+from unalike.scorers.refill import refilled
+from unalike.scorers.together import Alone
 from unalike.types import FloatArray, IntArray, Scorer, Stateful
-
-_SINGLES = 8
-"""After so many rows that came alone, as in a stream, a search for those is prepared."""
 
 
 @dataclass
@@ -112,17 +110,13 @@ class PerBlock:
             )
         return scores / self.units_
 
-    def _at_once(self, blocks: list[FloatArray]) -> FloatArray | None:
+    def _at_once(self, blocks: FloatArray) -> FloatArray | None:
         """``(1, blocks)`` scores of a single row, where it pays to search all blocks together; the same to the bit."""
-        if len(blocks[0]) != 1 or blocks[0].dtype != np.float32:
+        if blocks.shape[1] != 1:
             return None
-        self._singles = getattr(self, "_singles", 0) + 1
-        if self._singles < _SINGLES:
-            return None
-        known = getattr(self, "_together", None)
-        if self._singles == _SINGLES or (known is not None and not known.of(self.scorers_)):
-            known = self._together = together(self.scorers_)
-        scores = None if known is None else known.scores(np.concatenate(blocks))
+        if not hasattr(self, "_alone"):
+            self._alone = Alone()
+        scores = self._alone.scores(self.scorers_, blocks[:, 0])
         return None if scores is None else scores[None]
 
     @property
@@ -147,6 +141,15 @@ class PerBlock:
             for scorer, block in zip(getattr(self, "scorers_", []), self._known(embeddings), strict=True)
         ]
         return self._combined(np.stack(scores, axis=1) / self.units_)
+
+    def refilled(self, embeddings: FloatArray) -> Self:
+        """The same units with blocks that know ``(m, blocks * d)`` other normal rows; no reference scores."""
+        fresh = replace(self)
+        fresh.scorers_ = [
+            refilled(scorer, block) for scorer, block in zip(self.scorers_, self._known(embeddings), strict=True)
+        ]
+        fresh.width_, fresh.units_ = self.width_, self.units_
+        return fresh
 
     def robust(self) -> Self:
         """The same with blocks whose scorer is robust, where it can be."""
@@ -185,7 +188,7 @@ class PerBlock:
     def _fresh(self) -> Scorer:
         return build_scorer(unlearned(self.scorer))
 
-    def _known(self, embeddings: FloatArray, empty: bool = False) -> list[FloatArray]:
+    def _known(self, embeddings: FloatArray, empty: bool = False) -> FloatArray:
         """The blocks of new rows."""
         require_fitted(self, "scorers_")
         return self._cut(checked(embeddings, width=self.width_, empty=empty))
@@ -195,8 +198,9 @@ class PerBlock:
             return [None] * self.blocks
         return list(self._cut(checked(reference, name="reference", width=self.width_)))
 
-    def _cut(self, rows: FloatArray) -> list[FloatArray]:
-        return [np.ascontiguousarray(block) for block in np.split(rows, self.blocks, axis=1)]
+    def _cut(self, rows: FloatArray) -> FloatArray:
+        """``(blocks, n, d)``."""
+        return np.ascontiguousarray(rows.reshape(len(rows), self.blocks, -1).swapaxes(0, 1))
 
     def _refer(self) -> None:
         """Units and reference scores from those of the blocks."""

@@ -118,6 +118,13 @@ class KNN:
         scorer._keep(rows[kept])
         return scorer._by_others(rows, Skip(codes, codes[kept]))
 
+    def refilled(self, embeddings: FloatArray) -> Self:
+        """The same settings with ``(m, d)`` other normal rows, at most `most_rows` of them; no reference scores."""
+        rows = checked(embeddings)
+        fresh = replace(self)
+        fresh._keep(rows[evenly(len(rows), self.most_rows or len(rows))])
+        return fresh
+
     def robust(self) -> Self:
         """The same settings for rows with anomalies among them: one row alone cannot make its like look normal."""
         return replace(self) if is_share(self.k) else replace(self, k=max(self.k, _ROBUST_K))

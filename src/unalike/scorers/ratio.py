@@ -78,6 +78,13 @@ class NeighborRatio:
         self._refer(reference)
         return self
 
+    def refilled(self, embeddings: FloatArray) -> Self:
+        """The same unit and labelled anomalies with ``(m, d)`` other normal rows; no reference scores."""
+        require_fitted(self, "normal_")
+        fresh = replace(self)
+        fresh.normal_, fresh.anomalies_, fresh.unit_ = self.normal_.refilled(embeddings), self.anomalies_, self.unit_
+        return fresh
+
     def robust(self) -> Self:
         """As `KNN.robust`."""
         return replace(self, k=int(KNN(k=self.k).robust().k))
