@@ -16,13 +16,14 @@ from torch import Tensor
 
 from unalike.data import evenly
 from unalike.encoders.build import build_encoder
+from unalike.encoders.stemmed import stem_and_rest
 from unalike.errors import InvalidParameter, TrainingWarning
 from unalike.judging import Judge, check_own_score, fit_judge, score_parts, what_embeds, with_skip
 from unalike.objectives.build import build_objective
 from unalike.parts import Parts
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import derive
-from unalike.training import History, TrainingRows, branch_checkpoint, settle, total_steps, train
+from unalike.training import History, TrainingRows, branch_checkpoint, on_fixed_views, settle, total_steps, train
 from unalike.types import Branch, FloatArray, IntArray, Modality, Training, View
 from unalike.views.compose import as_view
 
@@ -97,26 +98,30 @@ def fit_branch(
         judge = fit_judge(encoder, branch, train_parts, reference_parts, anomalies, device, exact)
         return FittedBranch(branch, judge, None, [])
     settings = settle(branch.training, training, device)
-    objective = build_objective(branch.objective, encoder, derive(seed, "objective"))
-    floor = what_embeds(branch, copy.deepcopy(objective), sample)
+    # On features of fixed views the objective trains what takes them; else the whole encoder.
+    learner = encoder if settings.fixed_views is None else stem_and_rest(encoder)[1]
+    objective = build_objective(branch.objective, learner, derive(seed, "objective"))
+    floor = copy.deepcopy(encoder) if learner is not encoder else what_embeds(branch, copy.deepcopy(objective), sample)
     floor = with_skip(floor, branch, modality.schema, sample, device)
     untrained = fit_judge(floor, branch, train_parts, reference_parts, anomalies, device, exact)
     view = prepared(modality.view() if branch.views is None else as_view(branch.views), sample)
-    history = train(
-        objective,
-        _training_rows(train_parts, anomalies),
-        view,
-        settings,
-        seed=derive(seed, "training"),
-        device=device,
-        on_epoch=None if on_epoch is None else partial(on_epoch, branch.name, total_steps(train_parts.n, settings)),
-        checkpoint=branch_checkpoint(
-            folder,
-            branch.name,
-            {"encoder": branch.encoder, "objective": branch.objective, "views": branch.views},
-        ),
-    )
-    encoder = with_skip(what_embeds(branch, objective), branch, modality.schema, sample, device)
+    rows = _training_rows(train_parts, anomalies)
+    with on_fixed_views(encoder, rows, view, settings, seed=derive(seed, "fixed views"), device=device) as seen:
+        history = train(
+            objective,
+            *seen,
+            settings,
+            seed=derive(seed, "training"),
+            device=device,
+            on_epoch=None if on_epoch is None else partial(on_epoch, branch.name, total_steps(train_parts.n, settings)),
+            checkpoint=branch_checkpoint(
+                folder,
+                branch.name,
+                {"encoder": branch.encoder, "objective": branch.objective, "views": branch.views},
+            ),
+        )
+    embeds = encoder if learner is not encoder else what_embeds(branch, objective)
+    encoder = with_skip(embeds, branch, modality.schema, sample, device)
     judge = fit_judge(encoder, branch, train_parts, reference_parts, anomalies, device, exact)
     return FittedBranch(replace(branch, training=settings), judge, untrained, history)
 

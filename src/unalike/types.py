@@ -62,6 +62,25 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """A sample that could not be read and was left out.
+
+    Parameters
+    ----------
+    row : int
+        Its place in what the user gave.
+    id : str
+        Its path, or its place as text.
+    reason : str
+        Why.
+    """
+
+    row: int
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Schema:
     """What a fitted modality tells an encoder about its tensors.
 
@@ -114,8 +133,8 @@ class Encoder(Protocol):
 
     Optional: ``prepare(sample)`` fits what is not learned by gradient (a scaling), once, before
     training; ``locations(data) -> (n, places, width)`` with attribute ``grid``; ``stem``, the name of a
-    frozen part whose outputs may be cached; ``levels``, as `Schema.levels`, for an objective that treats
-    categories in its own way.
+    frozen part whose outputs may be cached, and ``rest``, that of the part, with a ``width``, that makes embeddings of
+    them; ``levels``, as `Schema.levels`, for an objective that treats categories in its own way.
     """
 
     width: int
@@ -183,6 +202,38 @@ class Scorer(Protocol):
     ) -> Scorer: ...
 
     def score(self, embeddings: FloatArray) -> FloatArray: ...
+
+
+class PlaceEmbeddings(Protocol):
+    """Embeddings of the places of ``n`` samples: an array ``(n, places, width)``, or what makes parts of one on demand.
+
+    Positions ``(m,)`` give ``(m, places, width)``. All places of many images are more than memory holds.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, positions: IntArray, /) -> FloatArray: ...
+
+
+@runtime_checkable
+class PlaceScorer(Protocol):
+    """A scorer that judges samples place by place, such as images; it says so with ``judges_places = True``.
+
+    As `Scorer`, of `PlaceEmbeddings` that the encoder's ``locations`` makes, in the order of its ``grid``.
+    ``places(embeddings) -> (n, places)`` are scores of the places, of which the sample's score is a mean over some, or
+    the largest: at most the largest in any case.
+    """
+
+    judges_places: ClassVar[bool]
+    reference_scores_: FloatArray
+
+    def fit(
+        self, embeddings: PlaceEmbeddings, reference: PlaceEmbeddings | None = None, groups: IntArray | None = None
+    ) -> PlaceScorer: ...
+
+    def score(self, embeddings: PlaceEmbeddings) -> FloatArray: ...
+
+    def places(self, embeddings: PlaceEmbeddings) -> FloatArray: ...
 
 
 @runtime_checkable
@@ -285,7 +336,9 @@ class InTime(Protocol):
 
 
 class StepModality(Modality, InTime, Protocol):
-    """Both."""
+    """Both; ``told(sample, entity)`` tells an encoded part in the units of an entity (see `Places`)."""
+
+    def told(self, sample: Tensor, entity: str = "") -> FloatArray: ...
 
 
 @runtime_checkable
@@ -347,6 +400,12 @@ class Training:
         scales, categories and views that draw values from the training rows know them.
     checkpoint_every : float
         Seconds between two checkpoints, where there are any; 0 = after every optimiser step.
+    fixed_views : int, optional
+        With an encoder whose `stem` is frozen: so many views of each sample are drawn once, what the stem gives for
+        them is kept on disk (at most 4 GiB), and every step trains the rest on two of them. None: new views each time.
+    cache : str, optional
+        With `fixed_views`: folder in which that is kept for later fits of the same; made when it is not there, and safe
+        to delete at any time. None: a temporary folder.
     """
 
     epochs: int | None = None
@@ -362,6 +421,8 @@ class Training:
     patience: int | None = None
     held_out: float = 0.1
     checkpoint_every: float = 30.0
+    fixed_views: int | None = None
+    cache: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,7 +52,7 @@ def identity(
     made_from
         Further settings, such as those of the branch.
     """
-    training = {name: value for name, value in asdict(settings).items() if name != "checkpoint_every"}
+    training = {name: value for name, value in asdict(settings).items() if name not in ("checkpoint_every", "cache")}
     return {
         "training": training,
         "seed": seed,

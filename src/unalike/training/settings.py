@@ -17,7 +17,7 @@ from unalike.types import Training
 
 _OPTIMIZERS = ("adam", "adamw", "sgd")
 _PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed")
-_COUNTS = ("epochs", "batch_size", "steps", "accumulate", "patience")
+_COUNTS = ("epochs", "batch_size", "steps", "accumulate", "patience", "fixed_views")
 
 
 def settle(
@@ -86,6 +86,7 @@ def check(settings: Training, device: torch.device | None = None) -> None:
         ):
             raise InvalidParameter(f"`{name}` must be a whole number of 1 or more; got {value!r}.")
     _check_rates(settings)
+    _check_cache(settings)
     if not (is_number(settings.held_out) and 0 < settings.held_out < 1):
         raise InvalidParameter(
             f"`held_out` must be a share above 0 and below 1; got {settings.held_out!r}. Try 0.1; to hold nothing out, "
@@ -94,6 +95,14 @@ def check(settings: Training, device: torch.device | None = None) -> None:
     if not (is_number(settings.checkpoint_every) and settings.checkpoint_every >= 0):
         raise InvalidParameter(
             f"`checkpoint_every` must be seconds, 0 or more; got {settings.checkpoint_every!r}. Try 30."
+        )
+
+
+def _check_cache(settings: Training) -> None:
+    if settings.cache is not None and (settings.fixed_views is None or not isinstance(settings.cache, str)):
+        raise InvalidParameter(
+            f"`cache` must be the name of a folder and go with `fixed_views`; got {settings.cache!r} with "
+            f"fixed_views={settings.fixed_views!r}. Give fixed_views=8, or cache=None."
         )
 
 

@@ -1,0 +1,266 @@
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+import unalike
+from unalike import Branch, Detector, encoders, errors, scorers, thresholds
+from unalike.exporting import writing
+from unalike.exporting.deciding import Decided, Fused, Tails
+from unalike.exporting.inputs import resized
+from unalike.exporting.proving import Expected, compare
+from unalike.exporting.scoring import scoring_module
+from unalike.scorers.fusion import Fusion
+from unalike.tails import tail_scores
+
+RATE = thresholds.Conformal(false_alarm_rate=0.1)
+
+
+def digit_like(n, seed, size=8, channels=1):
+    """Blobs in one place, with noise."""
+    rng = np.random.default_rng(seed)
+    down, right = np.mgrid[:size, :size] / size
+    place = 0.5 + 0.1 * rng.normal(size=(n, 2, 1, 1))
+    blob = np.exp(-20 * ((down - place[:, 0]) ** 2 + (right - place[:, 1]) ** 2))
+    noisy = blob[..., None] + 0.05 * rng.normal(size=(n, size, size, channels))
+    return (255 * np.clip(noisy, 0, 1)).astype(np.uint8)
+
+
+def run(path, samples, name="images"):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {name: samples}), strict=True))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    small = encoders.ConvNet(channels=(8,), width=8)
+    branches = [
+        Branch(name="conv", encoder=small, scorer=scorers.KNN(metric="cosine"), skip=encoders.Raw()),
+        Branch(name="mixture", encoder=encoders.Raw(), scorer=scorers.GaussianMixture(n_components=2)),
+        Branch(name="density", encoder=encoders.Raw(), scorer=scorers.KernelDensity()),
+    ]
+    return Detector("image", branches=branches, threshold=RATE).fit(digit_like(80, 0))
+
+
+@pytest.fixture(scope="module")
+def exported(fitted, tmp_path_factory):
+    return unalike.export(fitted, tmp_path_factory.mktemp("onnx") / "m.onnx", examples=digit_like(8, 1))
+
+
+def test_the_file_scores_and_decides_as_the_detector(fitted, exported):
+    X = np.concatenate([digit_like(20, 2), digit_like(20, 3)[:, ::-1] // 2, 255 - digit_like(20, 4)])
+    found, decisions = run(exported, X), fitted.detect(X)
+    np.testing.assert_allclose(found["scores"], decisions.scores, rtol=1e-4)
+    np.testing.assert_allclose(found["p_values"], decisions.p_values)
+    assert (found["is_anomaly"] == decisions.is_anomaly).all()
+    assert 0 < found["is_anomaly"].sum() < len(X)
+    alone = np.concatenate([run(exported, X[at : at + 1])["scores"] for at in (0, 7, 59)])
+    np.testing.assert_allclose(alone, decisions.scores[[0, 7, 59]], rtol=1e-4)
+
+
+def test_the_metadata_say_what_is_in_force(fitted, exported):
+    entries = {entry.key: entry.value for entry in onnx.load(exported).metadata_props}
+    assert entries["unalike_format"] == "1"
+    assert entries["branches"] == '["conv", "mixture", "density"]'
+    assert float(entries["threshold"]) == fitted.threshold_.threshold_
+    assert float(entries["false_alarm_rate"]) == 0.1
+    assert entries["shape"] == "[1, 8, 8]"
+
+
+def test_the_file_needs_neither_torch_nor_unalike(fitted, exported, tmp_path):
+    X = digit_like(30, 5)
+    np.save(tmp_path / "x.npy", X)
+    script = (
+        "import sys, numpy, onnxruntime\n"
+        f"session = onnxruntime.InferenceSession({str(exported)!r})\n"
+        f"X = numpy.load({str(tmp_path / 'x.npy')!r})\n"
+        "assert not {'torch', 'unalike'} & set(sys.modules)\n"
+        "print(''.join(str(int(a)) for a in session.run(['is_anomaly'], {'images': X})[0]))\n"
+    )
+    command = [sys.executable, "-c", script]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    assert printed.strip() == "".join(str(int(flag)) for flag in fitted.detect(X).is_anomaly)
+
+
+def test_the_detector_is_not_changed(fitted, exported):
+    assert all(not parameter.requires_grad for parameter in fitted.branches_[0].judge.encoder.parameters())
+    again = Detector("image", branches=fitted.branches, threshold=RATE).fit(digit_like(80, 0))
+    X = digit_like(5, 6)
+    np.testing.assert_array_equal(again.anomaly_scores(X), fitted.anomaly_scores(X))
+
+
+def test_other_scores_leave_no_file_and_an_old_one_stays(fitted, exported, tmp_path, monkeypatch):
+    tampered = onnx.load(exported)
+    for tensor in tampered.graph.initializer:
+        if tensor.name.endswith("centre") or tensor.name.endswith("means"):
+            values = onnx.numpy_helper.to_array(tensor)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values * 1.01, tensor.name))
+    monkeypatch.setattr(writing, "_traced", lambda graph, source: tampered)
+    with pytest.raises(errors.CannotExport, match="must give the detector's scores"):
+        unalike.export(fitted, tmp_path / "new.onnx")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "old.onnx").write_bytes(b"old")
+    with pytest.raises(errors.CannotExport):
+        unalike.export(fitted, tmp_path / "old.onnx")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("old.onnx", b"old")]
+
+
+def test_decisions_and_p_values_are_held_to_the_scores(fitted):
+    X = digit_like(30, 8)
+    decisions = fitted.detect(X)
+    margin = np.full(30, 1e-4)
+    expected = Expected(decisions.scores, decisions.scores - margin, decisions.scores + margin)
+    right = {name: np.array(getattr(decisions, name)) for name in ("scores", "p_values", "is_anomaly")}
+    compare(fitted.threshold_, expected, right)
+    for name, changed in (("is_anomaly", ~right["is_anomaly"]), ("p_values", right["p_values"] + 0.2)):
+        with pytest.raises(errors.CannotExport, match="decide as the detector"):
+            compare(fitted.threshold_, expected, {**right, name: changed})
+    nothing = {**right, "scores": np.full(30, np.nan)}
+    with pytest.raises(errors.CannotExport, match="30 of 30 differ"):
+        compare(fitted.threshold_, expected, nothing)
+
+
+def test_a_network_of_timm_and_both_resizes_are_in_the_graph(tmp_path):
+    encoder = encoders.Timm(name="test_efficientnet", size=32, layers=(1, 2))
+    branches = [Branch(name="net", encoder=encoder, scorer=scorers.KNN(k=2, distance="mean"))]
+    detector = Detector("image", branches=branches, threshold=RATE).fit(digit_like(40, 0, size=20, channels=3))
+    path = unalike.export(detector, tmp_path / "m.onnx", resize=True, pixels="float32")
+    for size in ((20, 20), (31, 17), (64, 50)):
+        X = np.random.default_rng(0).random((3, *size, 3), dtype=np.float32)
+        np.testing.assert_allclose(run(path, X)["scores"], detector.anomaly_scores(X), rtol=1e-4)
+
+
+def test_rows_of_a_table(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 4)) * [1, 10, 100, 1000]
+    branch = Branch(name="raw", encoder=encoders.RawTable(scaling="signed-log"), scorer="mahalanobis")
+    detector = Detector("table", branches=[branch], threshold=thresholds.MAD()).fit(X)
+    path = unalike.export(detector, tmp_path / "t.onnx")
+    new = 3 * rng.normal(size=(50, 4)) * [1, 10, 100, 1000]
+    found, decisions = run(path, new, "rows"), detector.detect(new)
+    np.testing.assert_allclose(found["scores"], decisions.scores, rtol=1e-9)
+    assert (found["is_anomaly"] == decisions.is_anomaly).all()
+    assert "p_values" not in found
+    assert run(path, np.full((1, 4), np.nan), "rows")["is_anomaly"].all()
+
+
+class Refusing(nn.Module):
+    width = 1
+
+    def forward(self, data):
+        return data.flatten(1)[:, :1] if float(data.sum()) > 0 else data.flatten(1)[:, 1:2]
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"scorer": "isolation-forest"}, "KNN.*branch 'main' has IsolationForest"),
+        ({"threshold": "per-entity"}, "judges by entity"),
+        ({"encoder": Refusing()}, "encoders that torch can write"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::unalike.errors.CalibrationWarning")
+def test_what_no_graph_can_hold_is_named(change, match, tmp_path):
+    settings = {"encoder": encoders.Raw(), "objective": "frozen", "scorer": "knn", "threshold": RATE, **change}
+    detector = Detector("image", **settings).fit(digit_like(50, 0))
+    with pytest.raises(errors.CannotExport, match=match):
+        unalike.export(detector, tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_door(fitted, tmp_path):
+    path = tmp_path / "m.onnx"
+    with pytest.raises(errors.InvalidParameter, match=r"end in \.onnx"):
+        unalike.export(fitted, tmp_path / "m.unalike")
+    with pytest.raises(errors.InvalidParameter, match="existing folder"):
+        unalike.export(fitted, tmp_path / "none" / "m.onnx")
+    with pytest.raises(errors.InvalidParameter, match="`pixels`"):
+        unalike.export(fitted, path, pixels="int8")
+    with pytest.raises(errors.InvalidParameter, match="`layout`"):
+        unalike.export(fitted, path, layout="last")
+    with pytest.raises(errors.NotFitted):
+        unalike.export(Detector("image"), path)
+    loose = Detector("image", encoder=encoders.Raw(), objective="frozen", calibration_fraction=0.0)
+    with pytest.raises(errors.NotCalibrated):
+        unalike.export(loose.fit(digit_like(20, 0)), path)
+    names = Detector("table", encoder=encoders.RawTable(), objective="frozen", threshold=RATE)
+    rows = [{"a": float(number), "b": "xy"[number % 2]} for number in range(50)]
+    with pytest.raises(errors.CannotExport, match="numeric columns"):
+        unalike.export(names.fit(rows), path)
+    assert not path.exists()
+
+
+SCORERS = [
+    scorers.KNN(),
+    scorers.KNN(k=3, distance="mean", metric="cosine"),
+    scorers.KNN(k=0.2, most_rows=40),
+    scorers.KNN(k=500),
+    scorers.Centroid(),
+    scorers.Centroid("cosine"),
+    scorers.Mahalanobis(),
+    scorers.GaussianMixture(n_components=3, covariance="full"),
+    scorers.GaussianMixture(n_components=3, covariance="tied"),
+    scorers.GaussianMixture(n_components=2, covariance="diag"),
+    scorers.KernelDensity(),
+    scorers.NeighborRatio(k=2),
+    scorers.NeighborRatio(log=False),
+    scorers.PerBlock(scorers.KNN(k=2), blocks=3),
+    scorers.PerBlock("centroid", blocks=3, combine="top", share=0.6),
+    scorers.PerBlock("centroid", blocks=3, combine="max"),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scorer", SCORERS, ids=str)
+def test_modules_score_as_their_scorers(scorer, dtype):
+    rng = np.random.default_rng(0)
+    rows = (5 + rng.normal(size=(60, 6)) * [1, 2, 3, 1, 2, 3]).astype(dtype)
+    labelled = {"anomalies": rows[:3] + 7} if isinstance(scorer, scorers.NeighborRatio) else {}
+    scorer.fit(rows, **labelled)
+    new = np.concatenate([rows[:5], rows[:20] + rng.normal(size=(20, 6)), 1e4 * rows[:2], 0 * rows[:1]]).astype(dtype)
+    found = scoring_module(scorer, "a branch")(torch.from_numpy(new)).numpy()
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, scorer.score(new), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("reference", [[1.0], [2.0, 2.0], [0.0, 1.0, 1.0, 3.0, 3.0, 7.0]])
+def test_tails_between_on_and_beyond_the_reference_scores(reference):
+    scores = np.array([-1.0, 0.0, 0.5, 1.0, 2.0, 2.5, 3.0, 5.0, 7.0, 7.1, 100.0])
+    found = Tails(np.array(reference))(torch.from_numpy(scores)).numpy()
+    np.testing.assert_allclose(found, tail_scores(scores, np.array(reference)), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("how", ["sum", "max", "ratio"])
+def test_fusion_of_three_branches(how):
+    rng = np.random.default_rng(0)
+    fusion = Fusion(how=how, weights={"a": 0.5, "c": 2.0}).fit({name: rng.gamma(2.0, size=50) for name in "abc"})
+    scores = {name: rng.gamma(3.0, size=40) for name in "abc"}
+    found = Fused(fusion, list("abc"))([torch.from_numpy(scores[name]) for name in "abc"]).numpy()
+    np.testing.assert_allclose(found, fusion.score(scores), rtol=1e-12)
+
+
+@pytest.mark.parametrize("threshold", [RATE, thresholds.Quantile(0.1), thresholds.Fixed(1.5), thresholds.Gamma(0.1)])
+def test_thresholds_at_and_between_the_calibration_scores(threshold):
+    calibration = np.random.default_rng(0).gamma(2.0, size=30)
+    threshold.fit(calibration)
+    scores = np.concatenate([calibration, calibration + 1e-9, [threshold.threshold_, 0.0, 99.0]])
+    module = Decided(threshold)
+    found = dict(zip(module.outputs, module(torch.from_numpy(scores)), strict=True))
+    assert (found["is_anomaly"].numpy() == threshold.is_anomaly(scores)).all()
+    assert ("p_values" in found) == (threshold.__class__ in (thresholds.Conformal, thresholds.Quantile))
+    if "p_values" in found:
+        np.testing.assert_array_equal(found["p_values"].numpy(), threshold.p_values(scores))
+
+
+@pytest.mark.parametrize("before", [(5, 7), (8, 8), (33, 64), (100, 9)])
+def test_resizing_is_that_of_torch(before):
+    images = torch.from_numpy(np.random.default_rng(0).random((2, 3, *before), dtype=np.float32))
+    for size in ((8, 8), (16, 5), (40, 41)):
+        wanted = nn.functional.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
+        torch.testing.assert_close(resized(images, size), wanted, rtol=1e-5, atol=1e-6)
