@@ -246,17 +246,29 @@ def test_inspect_tells_windows_channels_and_steps(place, capsys):
     assert "step one row; no times are known" in " ".join(capsys.readouterr().out.split())
 
 
+def test_fit_takes_a_scale_for_each_entity_which_inspect_tells(place, tmp_path, capsys):
+    model, own = tmp_path / "m.unalike", [place / "train.parquet", *RECORD, *QUICK]
+    assert run("fit", *own, "--scale", "entity", "-o", model) == 0
+    assert load(model).modality_.own_.names == ("a", "b")
+    assert run("inspect", model) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "scale each of 2 entities its own" in lines
+    assert run("fit", *own, "--scale", "host", "-o", model) == 2
+    assert "`scale` must be 'together' or 'entity'; got 'host'" in " ".join(capsys.readouterr().err.split())
+
+
 def test_settings_in_a_file_and_options_over_them(place, tmp_path):
     (tmp_path / "s.toml").write_text(
         'encoder = "raw-window"\nobjective = "frozen"\nthreshold = "quantile"\n'
         '[modality]\ntype = "Series"\ntime = "when"\nentity = "host"\nwindow = 10\nstep = "5min"\nlongest_gap = 7\n'
-        'ignore = ["note"]\n'
+        'scale = "entity"\nignore = ["note"]\n'
     )
     own = ["--config", tmp_path / "s.toml", "-q", "-o", tmp_path / "m.unalike"]
     assert run("fit", place / "train.parquet", *own, "--window", 14) == 0
     modality = load(tmp_path / "m.unalike").modality_
     assert (modality.window, modality.step, modality.longest_gap) == (14, "5min", 7)
     assert (modality.time, modality.entity, modality.ignore) == ("when", "host", ("note",))
+    assert modality.scale == "entity"
     assert run("inspect", tmp_path / "m.unalike", "--toml") == 0
 
 

@@ -18,6 +18,7 @@ from unalike.cli.options import (
     Model,
     Quiet,
     Rate,
+    Scale,
     Step,
     ThresholdName,
     Time,
@@ -52,6 +53,7 @@ def fit(
     window: Window = None,
     step: Step = None,
     longest_gap: LongestGap = None,
+    scale: Scale = None,
     encoder: Annotated[
         str | None, typer.Option(help="By name. With one part exchanged, one branch is trained.")
     ] = None,
@@ -88,7 +90,7 @@ def fit(
     }
     keywords = settings.merged(config, options)
     own = {"ignore": ignore, "id": id_column, "time": time, "entity": entity, "window": window, "step": step}
-    kind = settings.modality(modality, keywords, {**own, "longest_gap": longest_gap})
+    kind = settings.modality(modality, keywords, {**own, "longest_gap": longest_gap, "scale": scale})
     X = inputs.read_data(data, key, kind)
     beside = inputs.beside(X, data, kind, groups=groups, entities=entities)
     keywords["modality"] = settings.without(kind, inputs.columns_among(X, (groups, entities)))

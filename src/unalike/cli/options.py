@@ -28,6 +28,10 @@ Step = Annotated[
 LongestGap = Annotated[
     int | None, typer.Option(help="Series: after more steps without a row, a new stretch begins.", min=1)
 ]
+Scale = Annotated[
+    str | None,
+    typer.Option(help="Series: standardise all records together, or each entity by its own scale: together, entity."),
+]
 Merge = Annotated[
     int | None, typer.Option(help="Series: alarms with at most so many steps between them are one.", min=0)
 ]

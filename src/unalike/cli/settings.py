@@ -21,7 +21,7 @@ _PARTS: dict[str, Mapping[str, str]] = {
     "scorer": scorers.SCORERS,
 }
 
-_OPTIONS = {"table": ("ignore", "id"), "series": ("ignore", "time", "entity", "window", "step", "longest_gap")}
+_OPTIONS = {"table": ("ignore", "id"), "series": ("ignore", "time", "entity", "window", "step", "longest_gap", "scale")}
 """Options that are settings of one kind of data."""
 
 

@@ -66,6 +66,8 @@ def _records(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     named = [(name, settings[name]) for name in ("time", "entity") if settings[name] is not None]
     rows += [(f"{name} column", str(column)) for name, column in named]
+    if "own" in state:
+        rows.append(("scale", f"each of {len(state['own']['entities'])} entities its own"))
     if clock is None:
         return [*rows, ("step", "one row; no times are known")]
     unit = " s" if clock["dated"] else " in the units of the times"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -13,7 +13,7 @@ from unalike.explanation.samples import explain_samples
 from unalike.explanation.search import Scores, Setting
 from unalike.memory import Memory
 from unalike.plain import is_whole
-from unalike.types import Collection, InTime, Modality, Places
+from unalike.types import Collection, InTime, Modality, Places, StepModality
 
 
 def explain(
@@ -57,5 +57,5 @@ def explain(
         raise InvalidParameter(f"`most_places` must be an integer of at least 1; got {most_places!r}.")
     setting = Setting(modality, torch.from_numpy(memory.rows), memory.ids.tolist(), score, int(most_places))
     if isinstance(modality, InTime):
-        return explain_runs(setting, modality, X, only)
+        return explain_runs(setting, cast(StepModality, modality), X, only)
     return explain_samples(setting, modality, X, only)

@@ -6,7 +6,9 @@ told by the squared difference of the found channels from the nearest normal win
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,9 @@ _MOST_WINDOWS = 32
 """That are looked at for one run."""
 _MOST_OF = 0.8
 """Of a channel's difference lies in the stretch that is named."""
+
+_Told = Callable[[Tensor], FloatArray]
+"""An encoded window in the units of the run's entity."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,8 @@ def explain_runs(setting: Setting, modality: StepModality, X: Collection, only: 
         found = iter(searched(setting, torch.stack(peaks)) if peaks else [])
         for run in some:
             name = _name(entities[run.start], ids[run.start], ids[run.end - 1])
-            made.append(_told(setting, run, next(found), ids, name) if len(run.windows) else _nothing(run, name))
+            told = partial(modality.told, entity=str(entities[run.start]))
+            made.append(_told(setting, run, next(found), ids, name, told) if len(run.windows) else _nothing(run, name))
     return Explanations(tuple(made))
 
 
@@ -93,9 +99,9 @@ def _looked_at(
     return _Run(start, end, windows, spans[over])
 
 
-def _told(setting: Setting, run: _Run, search: Search, ids: Any, name: str) -> Explanation:
+def _told(setting: Setting, run: _Run, search: Search, ids: Any, name: str, told: _Told) -> Explanation:
     names, shares = setting.places.places(), search.shares()
-    value, usual, difference = _profile(setting, run, search)
+    value, usual, difference = _profile(setting, run, search, told)
     picture = np.zeros((run.end - run.start, len(names)))
     parts = []
     for place, share in zip(search.found, shares, strict=True):
@@ -116,7 +122,7 @@ def _told(setting: Setting, run: _Run, search: Search, ids: Any, name: str) -> E
     return Explanation(name, search.scores[0], tuple(parts), nearest, picture)
 
 
-def _profile(setting: Setting, run: _Run, search: Search) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _profile(setting: Setting, run: _Run, search: Search, told: _Told) -> tuple[FloatArray, FloatArray, FloatArray]:
     """``(steps, channels)`` each: values of the run, what is usual there, and how far they differ, by all windows."""
     steps, channels = run.end - run.start, len(setting.places.places())
     sums = np.zeros((3, steps, channels))
@@ -124,7 +130,7 @@ def _profile(setting: Setting, run: _Run, search: Search) -> tuple[FloatArray, F
     for window, (first, end) in zip(run.windows, run.spans.tolist(), strict=True):
         near = nearest_apart(setting.places.contrasts(window, setting.rows), search.found)
         typical = setting.places.typical(setting.rows[near])
-        both = [np.asarray(setting.places.told(side)).T for side in (window, typical)]  # (length, channels) each
+        both = [told(side).T for side in (window, typical)]  # (length, channels) each
         apart = (window - typical).double().square().numpy().T
         begin, stop = max(first, run.start), min(end, run.end)
         inside = slice(len(apart) - (end - begin), len(apart) - (end - stop))

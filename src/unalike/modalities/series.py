@@ -15,6 +15,7 @@ from unalike.errors import InvalidInput, InvalidParameter, NotFitted
 from unalike.modalities import tunedseries
 from unalike.modalities.blocks import split_blocks
 from unalike.modalities.moments import center_and_scale
+from unalike.modalities.ownscales import LEAST_WINDOWS, OwnScales
 from unalike.modalities.prints import step_prints
 from unalike.modalities.windows import Windows, cut, mean_over_windows
 from unalike.plain import is_whole
@@ -61,6 +62,10 @@ class Series:
         Steps without a row that count as missing; after more a new segment of the record begins.
     most_windows : int
         Training takes at most so many windows, one of each of so many equal stretches, where there are more.
+    scale : {"together", "entity"}
+        Each channel is standardised by the training steps of all records together, or of each entity by its own, for
+        machines of very different size. Entities with fewer training steps than two windows, or that training did not
+        see, then have the scale of all together, and a warning names them.
 
     Attributes
     ----------
@@ -70,6 +75,8 @@ class Series:
         What is used.
     center_, scale_ : ndarray
         ``(channels,)`` mean and standard deviation over the training steps; 1 for a constant channel.
+    own_ : OwnScales
+        Those of each entity, with ``scale="entity"``.
 
     Notes
     -----
@@ -86,6 +93,7 @@ class Series:
     stride: int | None = None
     longest_gap: int = LONGEST_GAP
     most_windows: int = 4_000
+    scale: Literal["together", "entity"] = "together"
 
     name = "series"
     fusion = "ratio"
@@ -101,6 +109,8 @@ class Series:
             raise InvalidParameter(f"`longest_gap` must be a number of steps, at least 1; got {self.longest_gap!r}.")
         if not is_whole(self.most_windows, 2):
             raise InvalidParameter(f"`most_windows` must be a whole number of at least 2; got {self.most_windows!r}.")
+        if self.scale not in ("together", "entity"):
+            raise InvalidParameter(f"`scale` must be 'together' or 'entity'; got {self.scale!r}.")
 
     def check(self, X: Any) -> Records:
         """Read what may be one record or many, and bring it to a regular grid (`unalike.records.intake`).
@@ -110,7 +120,7 @@ class Series:
         InvalidInput
             As `unalike.records.intake.collected`.
         """
-        return collected(
+        records = collected(
             X,
             time=self.time,
             entity=self.entity,
@@ -119,10 +129,20 @@ class Series:
             longest_gap=self.longest_gap,
             learned=getattr(self, "learned_", None),
         )
+        if not isinstance(X, Records):  # who checks twice is told once
+            self.tell_unknown([segment.entity for segment in records.segments])
+        return records
+
+    def tell_unknown(self, entities: Sequence[str]) -> None:
+        """Warn of entities that have no scale of their own where each should."""
+        own = getattr(self, "own_", None)
+        if own is not None:
+            own.warn_of_others(entities, "steps enough in training")
 
     def split(self, X: Records, reference: float, calibration: float) -> Split:
         """Blocks of steps that train, are compared with and calibrate (see `modalities.blocks`)."""
         self.planned_ = self._window(X)
+        self.entities_ = tuple(dict.fromkeys(segment.entity for segment in X.segments))
         return split_blocks(X, self.planned_, reference, calibration)
 
     def fit(self, X: Records) -> Series:
@@ -142,6 +162,7 @@ class Series:
         self.center_, self.scale_ = center_and_scale(values, ["number"] * len(X.channels))
         strides = _STRIDES if len(X.channels) == 1 else _STRIDES_OF_MANY
         self.stride_ = min(self.stride or max(self.window_ // strides, 2), self.window_)
+        self.own_ = self._own_scales(X) if self.scale == "entity" else None
         return self
 
     @property
@@ -175,6 +196,8 @@ class Series:
     def fingerprints(self, X: Records) -> npt.NDArray[np.uint64]:
         """``(n,)``: each step's, together with those of a window before it."""
         parts = [step_prints(segment.values, self.window_) for segment in X.segments]
+        if self.own_ is not None:
+            parts = [one ^ self.own_.salt(segment.entity) for one, segment in zip(parts, X.segments, strict=True)]
         return np.concatenate([np.zeros(0, dtype=np.uint64), *parts])
 
     def whole(self, X: Records, positions: IntArray) -> IntArray:
@@ -190,8 +213,9 @@ class Series:
         import torch
 
         self._need_fit()
+        center, scale = self._units([parts.records.segments[number].entity for number in parts.segment.tolist()])
         with np.errstate(over="ignore"):
-            cells = (parts.cells() - self.center_[:, None]) / self.scale_[:, None]
+            cells = (parts.cells() - center) / scale
         return torch.from_numpy(np.clip(cells, -_LARGEST, _LARGEST).astype(np.float32))
 
     def join(self, scores: FloatArray, owner: IntArray, n: int) -> FloatArray:
@@ -225,10 +249,14 @@ class Series:
         """``(n, channels)``: what was measured."""
         return np.concatenate([segment.values for segment in X.segments])
 
-    def told(self, sample: Tensor) -> FloatArray:
-        """A ``(channels, window)`` window in the units of `X`, to a hundred-thousandth of each channel's deviation."""
-        unit = 10.0 ** np.floor(np.log10(self.scale_[:, None]) - 5.0)
-        values = sample.double().numpy() * self.scale_[:, None] + self.center_[:, None]
+    def told(self, sample: Tensor, entity: str = "") -> FloatArray:
+        """A ``(channels, window)`` window in the units of `X`, to a hundred-thousandth of each channel's deviation.
+
+        With ``scale="entity"``: in the units of this entity, whoever's window it is.
+        """
+        center, scale = (both[0] for both in self._units([entity]))
+        unit = 10.0 ** np.floor(np.log10(scale) - 5.0)
+        values = sample.double().numpy() * scale + center
         return np.asarray(np.round(values / unit) * unit)
 
     def view(self) -> View:
@@ -247,12 +275,14 @@ class Series:
     def state(self) -> dict[str, Any]:
         """Channels, scales, window, stride and step."""
         self._need_fit()
+        own = {} if self.own_ is None else {"own": self.own_.state()}
         return {
             "learned": self.learned_.state(),
             "center": self.center_,
             "scale": self.scale_,
             "window": self.window_,
             "stride": self.stride_,
+            **own,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -260,6 +290,21 @@ class Series:
         self.learned_ = Learned.restored(state["learned"])
         self.center_, self.scale_ = state["center"], state["scale"]
         self.window_, self.stride_ = state["window"], state["stride"]
+        self.own_ = OwnScales.restored(state["own"]) if "own" in state else None
+
+    def _own_scales(self, X: Records) -> OwnScales:
+        least = LEAST_WINDOWS * self.window_
+        own = OwnScales.learned(X, self.center_, self.scale_, least)
+        given = getattr(self, "entities_", None) or [segment.entity for segment in X.segments]
+        own.warn_of_others(given, f"{least} steps that train")
+        return own
+
+    def _units(self, entities: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        """Centre and scale, ``(n, channels, 1)`` for so many entities, or ``(1, channels, 1)`` where all share them."""
+        if self.own_ is None:
+            return self.center_[None, :, None], self.scale_[None, :, None]
+        rows = self.own_.rows(entities)
+        return self.own_.center[rows, :, None], self.own_.scale[rows, :, None]
 
     def _window(self, X: Records) -> int:
         if self.window != "auto":

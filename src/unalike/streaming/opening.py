@@ -66,7 +66,8 @@ def open_stream(
     if not isinstance(entity, str):
         raise InvalidParameter(f"`entity` must be a text; got {entity!r}. Give str(...) of it.")
     final, provisional = _thresholds(detector, rate, events["hold"])
-    scoring = Scoring(modality, detector.branches_, detector.fusion_, resolve_device(detector.device))
+    scoring = Scoring(modality, detector.branches_, detector.fusion_, resolve_device(detector.device), entity)
+    modality.tell_unknown([entity])
     made = Stream(
         Judges(scoring, provisional, final, model),
         Reader(Roles(modality.time, modality.entity, tuple(modality.ignore)), modality.learned_, entity),

@@ -10,10 +10,13 @@ import torch
 
 from unalike.branch import FittedBranch
 from unalike.embeddings import embed_batch
+from unalike.judging import Judge
 from unalike.modalities.windows import Windows, judged
 from unalike.records import Records, Segment
 from unalike.records.raw import Learned
 from unalike.scorers.fusion import Fusion
+from unalike.scorers.neighbors import KNN
+from unalike.scorers.together import Alone
 from unalike.types import FloatArray
 
 _AT_ONCE = 1024
@@ -34,6 +37,8 @@ class InWindows(Protocol):
 
     def tensors(self, parts: Windows) -> torch.Tensor: ...
 
+    def tell_unknown(self, entities: Sequence[str]) -> None: ...
+
 
 class Scoring:
     """Scores windows.
@@ -48,14 +53,22 @@ class Scoring:
         Fitted on the scores of these branches.
     device : torch.device
         Where to embed.
+    entity : str
+        Whose windows they are.
     """
 
     def __init__(
-        self, modality: InWindows, branches: Sequence[FittedBranch], fusion: Fusion, device: torch.device
+        self,
+        modality: InWindows,
+        branches: Sequence[FittedBranch],
+        fusion: Fusion,
+        device: torch.device,
+        entity: str = "",
     ) -> None:
-        self.modality, self.fusion, self.device = modality, fusion, device
+        self.modality, self.fusion, self.device, self.entity = modality, fusion, device, entity
         self.length = modality.window_
         self.judges = {branch.settings.name: branch.judge for branch in branches}
+        self._alone = {name: Alone() for name, judge in self.judges.items() if isinstance(judge.scorer, KNN)}
         for judge in self.judges.values():
             judge.encoder.eval().to(device)
 
@@ -83,7 +96,7 @@ class Scoring:
         return float(self._scores(values, first)[0]) if judged(values, first, self.length)[0] else float("nan")
 
     def _scores(self, values: FloatArray, first: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> FloatArray:
-        records = Records((Segment(values),), self.modality.learned_.channels)
+        records = Records((Segment(values, self.entity),), self.modality.learned_.channels)
         parts = Windows(records, self.length, np.zeros(len(first), dtype=np.int64), first)
         chunks = [
             self._fused(parts[np.arange(at, min(at + _AT_ONCE, len(first)))]) for at in range(0, len(first), _AT_ONCE)
@@ -92,9 +105,11 @@ class Scoring:
 
     def _fused(self, parts: Windows) -> FloatArray:
         data = self.modality.tensors(parts)
-        return self.fusion.score(
-            {
-                name: judge.scorer.score(embed_batch(judge.encoder, data, self.device))
-                for name, judge in self.judges.items()
-            }
-        )
+        return self.fusion.score({name: self._by(name, judge, data) for name, judge in self.judges.items()})
+
+    def _by(self, name: str, judge: Judge, data: torch.Tensor) -> FloatArray:
+        """``(n,)`` scores by one judge; a window that comes alone is searched with less to begin with."""
+        embeddings = embed_batch(judge.encoder, data, self.device)
+        alone = self._alone.get(name) if len(embeddings) == 1 else None
+        scores = None if alone is None else alone.scores([judge.scorer], embeddings)
+        return judge.scorer.score(embeddings) if scores is None else scores
