@@ -31,7 +31,8 @@ SHALLOW = ("blocks.1", "blocks.2", "blocks.4")
 DEEP = ("blocks.3", "blocks.4", "blocks.5")
 
 _CHUNK = 16
-_SHARE, _SHARE_DEEP = 0.01, 0.02
+SHARE, SHARE_DEEP = 0.01, 0.02
+"""Of the patches that PatchCore keeps."""
 _PADIM_FEATURES = 100
 
 
@@ -116,14 +117,14 @@ def patchcore() -> Any:
 
 
 def _patchcore(seed: int) -> Anomalib:
-    return Anomalib(patchcore(), "subsample_embedding", (_SHARE,))
+    return Anomalib(patchcore(), "subsample_embedding", (SHARE,))
 
 
 def _patchcore_deep(seed: int) -> Anomalib:
     model = patchcore()
     model.layers = list(DEEP)
     model.feature_extractor = Stages(DEEP)
-    return Anomalib(model, "subsample_embedding", (_SHARE_DEEP,))
+    return Anomalib(model, "subsample_embedding", (SHARE_DEEP,))
 
 
 def _padim(seed: int) -> Anomalib:
