@@ -180,6 +180,25 @@ def test_the_step_of_fit_counts_later() -> None:
     assert len(at([5], learned=learned)) == 1
 
 
+@pytest.mark.parametrize(("apart", "told"), [(1.05, False), (1.15, True), (1.5, True), (2.0, True), (0.6, False)])
+def test_rows_further_apart_than_in_training_are_told(apart: float, told: bool) -> None:
+    learned = Learned.of(at(np.arange(100.0)))
+    times = apart * np.arange(60.0)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        X = at(times, learned=learned)
+    assert [str(one.message).startswith("Rows must be about 1 apart, as in training") for one in warned] == [
+        True
+    ] * told
+    assert told <= bool(np.isnan(X.segments[0].values).any())
+
+
+def test_single_rows_that_lack_are_no_other_step() -> None:
+    learned = Learned.of(at(np.arange(100.0)))
+    times = np.delete(np.arange(60.0), np.random.default_rng(0).choice(np.arange(1, 59), 20, replace=False))
+    assert np.isnan(at(times, learned=learned).segments[0].values).sum() == 20
+
+
 def test_one_row_and_one_time_need_no_step() -> None:
     assert at([5]).clock is None
     assert names(at([5])).tolist() == [5]

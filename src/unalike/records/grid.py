@@ -25,8 +25,10 @@ LONGEST_GAP = 100
 ALIKE = 1e-6
 NEAR = 0.01
 """Of the step of training: a later record as near as this has its steps."""
-_APART = 2.0
-"""A step of a record so many times that of training, or as many times smaller, is told."""
+_FURTHER = 1.1
+"""Rows of a record so many steps apart are told: a tenth of the steps is missing, and may look like an anomaly."""
+_NEARER = 0.5
+"""Rows so much nearer than those of training are told: means of several vary less."""
 _MOST_EMPTY = 10
 _FEW = 1_000
 """A grid may have `_MOST_EMPTY` times as many points as there are rows, and so many more."""
@@ -194,19 +196,19 @@ def _check_size(raw: Raw, steps: FloatArray, step: float, longest: int) -> None:
 
 
 def _tell_of_other_steps(raws: Sequence[Raw], after: Sequence[FloatArray], step: float, *, of_fit: bool) -> None:
-    """Where rows are much further apart than the wanted step, or much nearer than that of training, a warning says so.
+    """Where rows are further apart than the wanted step, or much nearer than that of training, a warning says so.
 
     Who gives a larger step wants the means.
     """
     medians = {raw.called(): _median(np.diff(since)) for raw, since in zip(raws, after, strict=True) if len(since) > 1}
-    least = 1.0 / _APART if of_fit else 0.0
-    others = {name: median for name, median in medians.items() if not least <= median / step <= _APART}
+    least = _NEARER if of_fit else 0.0
+    others = {name: median for name, median in medians.items() if not least <= median / step <= _FURTHER}
     if others:
         name, median = next(iter(others.items()))
         source = "as in training" if of_fit else "as `step` says"
         tell(
             f"Rows must be about {step:g} apart, {source}; got {median:g} in {name}"
             f"{f' and {len(others) - 1} more' if len(others) > 1 else ''}. They are brought to that step: by means "
-            "where there are more rows, with missing steps where there are fewer.",
+            "where there are more rows, with missing steps where there are fewer, which may raise alarms.",
             InputWarning,
         )
