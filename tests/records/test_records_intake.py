@@ -377,6 +377,18 @@ def test_what_cannot_be_used_is_refused_with_advice(case: str) -> None:
         collected(X, **arguments)
 
 
+def test_times_without_a_zone_are_told_where_those_of_training_had_one() -> None:
+    zoned = pd.DataFrame({"t": pd.date_range("2024-05-01", periods=20, freq="1h", tz="Europe/Vienna"), "x": 1.0})
+    bare = zoned.assign(t=zoned.t.dt.tz_localize(None))
+    learned = Learned.of(collected(zoned, time="t"))
+    with pytest.warns(InputWarning, match=r"zone, as in `fit` \(Europe/Vienna\); got none in `X`.*tz_localize"):
+        X = collected(bare, time="t", learned=learned)
+    np.testing.assert_array_equal(X.segments[0].times, bare.t.to_numpy())
+    # Neither another zone nor one that training lacked loses an hour; warnings are errors here.
+    collected(zoned.assign(t=zoned.t.dt.tz_convert("UTC")), time="t", learned=learned)
+    collected(zoned, time="t", learned=Learned.of(collected(bare, time="t")))
+
+
 def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     for name, content in (("a.parquet", b"PAR1 broken"), ("b.csv", b""), ("c.npz", b"no zip")):
         (tmp_path / name).write_bytes(content)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from unalike import reading, tabular
-from unalike.errors import InvalidInput, InvalidParameter
+from unalike.errors import InputWarning, InvalidInput, InvalidParameter, tell
 from unalike.records import arrays, channels, grid
 from unalike.records import times as moments
 from unalike.records.collection import Records
@@ -226,7 +226,21 @@ def _with_times(raws: Sequence[Raw], learned: Learned | None) -> list[Raw]:
     fitted = None if learned is None or learned.clock is None else "dates" if learned.clock.dated else "numbers"
     if fitted is not None and not next(iter(told)).startswith(fitted):
         raise InvalidInput(f"Times must be {fitted}, as in `fit`; got {next(iter(told))}. Convert them.")
+    _tell_of_no_zone(raws, learned)
     return list(raws)
+
+
+def _tell_of_no_zone(raws: Sequence[Raw], learned: Learned | None) -> None:
+    """Nothing else would show that hours are lost and doubled where those of training were not."""
+    zone = None if learned is None or learned.clock is None else learned.clock.zone
+    bare = next((raw for raw in raws if raw.zone is None), None)
+    if zone is not None and bare is not None:
+        tell(
+            f"Times must have a time zone, as in `fit` ({zone}); got none in {bare.called()}. They count as they are: "
+            "an hour is lost and another one doubled when clocks change, and ids have no offset. Put the zone on, in "
+            f"pandas by .dt.tz_localize({zone!r}).",
+            InputWarning,
+        )
 
 
 def _kind(raw: Raw) -> str:
