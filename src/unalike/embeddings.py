@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from unalike.types import FloatArray, IntArray
+
+_FORWARD_BYTES = 8 * 2**20
+"""Of input at a time: networks for large images make maps many times as large, and are quicker in small batches."""
 
 
 def embed(
@@ -44,15 +49,57 @@ def embed(
 
 def embed_batch(encoder: nn.Module, data: Tensor, device: torch.device) -> FloatArray:
     """``(m, ...) -> (m, width)``: embeddings of one batch; the encoder is in evaluation mode on `device`."""
+    return _embedded(encoder, encoder, data, device)
+
+
+def locate_batch(encoder: nn.Module, data: Tensor, device: torch.device) -> FloatArray:
+    """``(m, ...) -> (m, places, width)``: as `embed_batch`, by the encoder's ``locations``."""
+    locations: Callable[[Tensor], Tensor] = encoder.locations  # type: ignore[assignment]
+    return _embedded(encoder, locations, data, device)
+
+
+@dataclass(frozen=True)
+class Located:
+    """Embeddings of places, made when they are asked for: an `unalike.types.PlaceEmbeddings`.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        In evaluation mode on `device`, with a method ``locations``.
+    load : callable
+        ``(m,)`` positions to the ``(m, ...)`` tensor of these samples.
+    n : int
+        Number of samples.
+    device : torch.device
+        Where to compute.
+    """
+
+    encoder: nn.Module
+    load: Callable[[IntArray], Tensor]
+    n: int
+    device: torch.device
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, positions: IntArray) -> FloatArray:
+        return locate_batch(self.encoder, self.load(positions), self.device)
+
+
+def _embedded(
+    encoder: nn.Module, function: Callable[[Tensor], Tensor], data: Tensor, device: torch.device
+) -> FloatArray:
+    kind = floating_type(encoder) if data.is_floating_point() else data.dtype
+    step = max(_FORWARD_BYTES // max(data[:1].numel() * 4, 1), 1)
     with torch.inference_mode():
-        data = data.to(device, floating_type(encoder)) if data.is_floating_point() else data.to(device)
-        embeddings: FloatArray = encoder(data).cpu().numpy()
+        made = [function(part.to(device, kind)).cpu() for part in torch.split(data, step)]
+    embeddings: FloatArray = (made[0] if len(made) == 1 else torch.cat(made)).numpy()
     return embeddings
 
 
 def floating_type(module: nn.Module) -> torch.dtype:
     """The precision of the module's floating-point parameters or buffers; float32 when it has none."""
-    for values in (*module.parameters(), *module.buffers()):
+    for values in chain(module.parameters(), module.buffers()):
         if values.is_floating_point():
             return values.dtype
     return torch.float32

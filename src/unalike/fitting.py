@@ -14,8 +14,9 @@ import torch
 from unalike.branch import FittedBranch, fit_branch
 from unalike.data import Split, check_shares, count, group_codes, one_of_each_stretch, runs, split, take
 from unalike.errors import InputWarning, InvalidInput, InvalidParameter, tell
-from unalike.judging import Judge, embed_parts
+from unalike.judging import Judge, to_judge
 from unalike.memory import Prints, fingerprints, part_fingerprints
+from unalike.modalities import nearcopies
 from unalike.modalities.windows import check_some
 from unalike.parts import Parts, load_parts
 from unalike.progress import show
@@ -24,6 +25,8 @@ from unalike.scorers.build import build_scorer, takes_anomalies
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import derive, numpy_generator
 from unalike.types import Branch, Collection, FloatArray, IntArray, InTime, Modality, Training
+
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,32 @@ def without_suspects(
     return replace(parts, train=kept[0], reference=kept[1])
 
 
+def warn_of_near_copies(modality: Modality, X: Collection) -> None:
+    """An `InputWarning` when many of checked images are near copies of others, which a random split tears apart."""
+    if not hasattr(modality, "thumbnails"):
+        return
+    found = nearcopies.look(modality.thumbnails(X))
+    if found is None or not (found.many or found.consecutive):
+        return
+    ids = modality.ids(X)
+    if found.many:
+        named = ", ".join(repr(str(name)) for name in ids[found.example[:_NAMED]])
+        tell(
+            f"`X` must hold independent samples, or `groups` must tell which are near copies; {found.share:.0%} of the "
+            f"images have one, such as {named}. Near copies on both sides of a split make the threshold too low. Give "
+            "groups=: one value per photographed thing; unalike.find_groups(X) makes them from the pictures.",
+            InputWarning,
+        )
+        return
+    named = " and ".join(repr(str(name)) for name in ids[found.in_order])
+    tell(
+        f"`X` must hold independent samples, or `groups` or `time` must tell which are not; {found.adjacent:.0%} of the "
+        f"images are most like the one before or after them, such as {named}. Consecutive images on both sides of a "
+        "split make the threshold too low. Give time=, such as range(len(X)), or groups=.",
+        InputWarning,
+    )
+
+
 def prints_in_scorers(modality: Modality, X: Collection, split: Split, train: Parts, reference: Parts | None) -> Prints:
     """Fingerprints of the samples that the scorers of a fit know or compare with."""
     if isinstance(modality, InTime):
@@ -208,7 +237,7 @@ def absorbed_scores(
 
 
 def _absorb(judge: Judge, parts: Parts, device: torch.device) -> FloatArray:
-    embeddings = embed_parts(judge, parts.load, parts.n, device)
+    embeddings = to_judge(judge.encoder, judge.scorer, parts.load, parts.n, device)
     if not hasattr(judge.scorer, "absorb"):
         return judge.scorer.score(embeddings)
     scores: FloatArray = judge.scorer.absorb(embeddings, parts.owner if parts.group is None else parts.group)

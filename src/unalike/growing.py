@@ -13,12 +13,12 @@ import torch
 from unalike.branch import FittedBranch
 from unalike.data import count, shared_out
 from unalike.errors import InvalidParameter
-from unalike.judging import Judge, embed_parts
+from unalike.judging import Judge, to_judge
 from unalike.memory import MOST_ROWS, Memory
 from unalike.modalities.windows import check_some
 from unalike.parts import Parts, load_parts
 from unalike.plain import unlearned
-from unalike.types import Collection, FloatArray, IntArray, InTime, Modality, Scorer
+from unalike.types import Collection, IntArray, InTime, Modality, Scorer
 
 
 def grown_branches(
@@ -68,7 +68,7 @@ class _Grow:
         self.device = device
 
     def judge(self, judge: Judge, branch: str) -> Judge:
-        embeddings = embed_parts(judge, self.new.load, self.new.n, self.device)
+        embeddings = to_judge(judge.encoder, judge.scorer, self.new.load, self.new.n, self.device)
         held = None if self.memory.reference is None else self._of(judge, self.memory.reference)
         if hasattr(judge.scorer, "add"):
             added: Scorer = copy.deepcopy(judge.scorer).add(embeddings, held, self.new.group)
@@ -83,6 +83,10 @@ class _Grow:
         joined = np.concatenate([self._of(judge, self.memory.rows)[old], embeddings[at]])
         return replace(judge, scorer=unlearned(judge.scorer).fit(joined, held, None))
 
-    def _of(self, judge: Judge, rows: Any) -> FloatArray:
+    def _of(self, judge: Judge, rows: Any) -> Any:
         tensors = torch.from_numpy(rows)
-        return embed_parts(judge, lambda at: tensors[torch.from_numpy(at)], len(tensors), self.device)
+
+        def load(at: IntArray) -> torch.Tensor:
+            return tensors[torch.from_numpy(at)]
+
+        return to_judge(judge.encoder, judge.scorer, load, len(tensors), self.device)

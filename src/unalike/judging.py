@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unalike.embeddings import embed, embed_batch
+from unalike.embeddings import Located, embed, embed_batch
 from unalike.encoders.build import build_encoder
 from unalike.encoders.skip import SkipConnection
 from unalike.errors import InvalidParameter
@@ -24,14 +24,27 @@ from unalike.types import Branch, FloatArray, IntArray, Schema, Scorer
 
 _CHUNK, _LARGEST_CHUNK = 1024, 16_384
 _CHUNK_BYTES = 2**20
+_LARGEST_BYTES = 64 * 2**20
+_FIRST = 64
+"""Parts, before it is known how large they are."""
 
 
 @dataclass(frozen=True)
 class Judge:
-    """An encoder and the scorer fitted on its embeddings."""
+    """An encoder and the scorer fitted on its embeddings, or on those of its places."""
 
     encoder: nn.Module
     scorer: Scorer
+
+    def score(self, data: Tensor, device: torch.device) -> FloatArray:
+        """``(m,)`` scores of ``(m, ...)`` parts; the encoder is in evaluation mode on `device`."""
+        if not judges_places(self.scorer):
+            return self.scorer.score(embed_batch(self.encoder, data, device))
+        return self.scorer.score(self.located(data, device))  # type: ignore[arg-type]
+
+    def located(self, data: Tensor, device: torch.device) -> Located:
+        """The places of these parts, for a scorer that judges them."""
+        return Located(self.encoder, lambda at: data[torch.from_numpy(at)], len(data), device)
 
 
 def fit_judge(
@@ -63,14 +76,37 @@ def fit_judge(
     if exact:
         encoder.double()
     scorer = build_scorer(branch.scorer)
-    held_out = None if reference is None else embed(encoder, reference.load, reference.n, device=device)
+    if judges_places(scorer):
+        _need_places(encoder, branch)
+    held_out = None if reference is None else to_judge(encoder, scorer, reference.load, reference.n, device)
     fit: Callable[..., Any] = scorer.fit
     if anomalies is not None and takes_anomalies(scorer):
-        fit = partial(fit, anomalies=embed(encoder, anomalies.load, anomalies.n, device=device))
-    fit(embed(encoder, parts.load, parts.n, device=device), held_out, parts.group)
+        fit = partial(fit, anomalies=to_judge(encoder, scorer, anomalies.load, anomalies.n, device))
+    fit(to_judge(encoder, scorer, parts.load, parts.n, device), held_out, parts.group)
     encoder.to("cpu")
     encoder.requires_grad_(False)
     return Judge(encoder, scorer)
+
+
+def judges_places(scorer: Any) -> bool:
+    """Whether a scorer judges samples place by place: a `unalike.types.PlaceScorer`."""
+    return bool(getattr(scorer, "judges_places", False))
+
+
+def to_judge(encoder: nn.Module, scorer: Any, load: Loader, n: int, device: torch.device) -> Any:
+    """What a scorer takes: ``(n, width)`` embeddings or, where it judges places, what embeds these on demand."""
+    if not judges_places(scorer):
+        return embed(encoder, load, n, device=device)
+    return Located(encoder.eval().to(device), load, n, device)
+
+
+def _need_places(encoder: nn.Module, branch: Branch) -> None:
+    if getattr(encoder, "locations", None) is None or getattr(encoder, "grid", None) is None:
+        raise InvalidParameter(
+            f"`encoder` must give the places that {type(branch.scorer).__name__} of branch {branch.name!r} judges, by "
+            f"`locations` and `grid`; {type(encoder).__name__} does not. Take ConvNet, ResNet18, or Timm with layers="
+            "(2, 3), and no skip."
+        )
 
 
 def what_embeds(branch: Branch, objective: nn.Module, sample: Tensor | None = None) -> nn.Module:
@@ -139,15 +175,15 @@ def score_parts(judges: Mapping[str, Judge], load: Loader, n: int, device: torch
     scores: dict[str, list[FloatArray]] = {name: [] for name in judges}
     for judge in judges.values():
         judge.encoder.eval().to(device)
-    start, chunk = 0, _CHUNK
+    start, chunk = 0, _FIRST
     while start < n:
         data = load(np.arange(start, min(start + chunk, n)))
         for name, judge in judges.items():
-            scores[name].append(judge.scorer.score(embed_batch(judge.encoder, data, device)))
+            scores[name].append(judge.score(data, device))
         start += chunk
         # Small parts come many at a time: a search that may ask each chunk what pays is then quicker.
-        part = data.numel() * data.element_size() / len(data)
-        chunk = int(np.clip(_CHUNK_BYTES / max(part, 1.0), _CHUNK, _LARGEST_CHUNK))
+        part = max(data.numel() * data.element_size() / len(data), 1.0)
+        chunk = int(np.clip(_CHUNK_BYTES / part, min(_CHUNK, _LARGEST_BYTES // part + 1), _LARGEST_CHUNK))
     return {name: np.concatenate(chunks) if chunks else np.zeros(0) for name, chunks in scores.items()}
 
 

@@ -268,7 +268,9 @@ def test_images_too_small_for_the_network_are_refused():
     [
         ({"layers": ()}, "`layers` must be a tuple"),
         ({"layers": 3}, "`layers` must be a tuple"),
-        ({"layers": ("last",)}, "`layers` must be a tuple"),
+        ({"layers": ("last", 2)}, "`layers` must be a tuple"),
+        ({"grid": 14}, "`grid` must be rows and columns"),
+        ({"neighborhood": 2}, "`neighborhood` must be odd"),
         ({"pool": "max"}, r"`pool` must be one of \['average', 'grid2'\]; got 'max'"),
         ({"size": 0}, "`size` must be a whole number"),
         ({"frozen": 1.5}, "`frozen` must be one of"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from unalike.scorers.neighbors import KNN
     from unalike.scorers.objective import ObjectiveScore
     from unalike.scorers.parametric import Centroid
+    from unalike.scorers.patches import PatchBank
     from unalike.scorers.ratio import NeighborRatio
     from unalike.scorers.svm import OneClassSVM
 
@@ -32,6 +33,7 @@ SCORERS = {
     "isolation-forest": "unalike.scorers.boundary:IsolationForest",
     "one-class-svm": "unalike.scorers.svm:OneClassSVM",
     "neighbor-ratio": "unalike.scorers.ratio:NeighborRatio",
+    "patch-bank": "unalike.scorers.patches:PatchBank",
     "objective": "unalike.scorers.objective:ObjectiveScore",
 }
 """Names that ``scorer=`` takes. What cannot be made from a name alone is only exported."""
@@ -56,6 +58,7 @@ __all__ = [
     "ObjectiveScore",
     "OneClassSVM",
     "Outlier",
+    "PatchBank",
     "PerBlock",
 ]
 

@@ -62,7 +62,7 @@ def cross_fit_scores(scorer: Any, embeddings: FloatArray, groups: IntArray | Non
     scores = np.zeros(len(rows))
     if len(rows) == 1:
         return scores
-    fold_of_row = _folds(len(rows), groups, folds)
+    fold_of_row = folds_of(len(rows), groups, folds)
     for fold in range(int(fold_of_row.max()) + 1):
         held = fold_of_row == fold
         # Held-out rows go in as the reference, or the copy would cross-fit in its turn.
@@ -70,8 +70,11 @@ def cross_fit_scores(scorer: Any, embeddings: FloatArray, groups: IntArray | Non
     return scores
 
 
-def _folds(n: int, groups: IntArray | None, folds: int) -> IntArray:
-    """``(n,)`` fold of each row. Dealing the groups out by size keeps the folds about equal."""
+def folds_of(n: int, groups: IntArray | None, folds: int) -> IntArray:
+    """``(n,)`` fold of each of ``n`` rows, those of a group in one.
+
+    Dealing the groups out by size keeps the folds about equal.
+    """
     codes = np.arange(n) if groups is None else group_codes(groups.tolist(), n)
     if codes.max() == 0:
         codes = np.arange(n)
