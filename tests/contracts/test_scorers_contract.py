@@ -22,6 +22,7 @@ from unalike.scorers import (
     GaussianMixture,
     IsolationForest,
     KernelDensity,
+    LocalKNN,
     Mahalanobis,
     NeighborRatio,
     ObjectiveScore,
@@ -35,6 +36,8 @@ from unalike.types import Scorer, Stateful
 OURS = [
     KNN(),
     KNN(k=5, metric="cosine", distance="mean"),
+    LocalKNN(),
+    LocalKNN(k=3, power=1.0, metric="cosine"),
     NeighborRatio(),
     NeighborRatio(k=3),
     Centroid(),

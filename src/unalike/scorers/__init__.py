@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from unalike.scorers.boundary import IsolationForest
     from unalike.scorers.density import KernelDensity
     from unalike.scorers.fusion import Fusion
+    from unalike.scorers.local import LocalKNN
     from unalike.scorers.mahalanobis import Mahalanobis
     from unalike.scorers.mixture import GaussianMixture
     from unalike.scorers.neighbors import KNN
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 SCORERS = {
     "knn": "unalike.scorers.neighbors:KNN",
+    "local-knn": "unalike.scorers.local:LocalKNN",
     "centroid": "unalike.scorers.parametric:Centroid",
     "mahalanobis": "unalike.scorers.mahalanobis:Mahalanobis",
     "gaussian-mixture": "unalike.scorers.mixture:GaussianMixture",
@@ -53,6 +55,7 @@ __all__ = [
     "GaussianMixture",
     "IsolationForest",
     "KernelDensity",
+    "LocalKNN",
     "Mahalanobis",
     "NeighborRatio",
     "ObjectiveScore",

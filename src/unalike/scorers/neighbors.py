@@ -156,6 +156,17 @@ class KNN:
         queries = checked(embeddings, width=self.bank_.shape[1], empty=True)
         return self._nearest(queries, min(k, len(self.bank_)))
 
+    def nearest_others(self, at: IntArray, k: int) -> tuple[FloatArray, IntArray]:
+        """As `neighbors`, of the bank's rows at the ``(n,)`` positions `at`: neither these nor their groups count.
+
+        NaN marks neighbours that there are too few of; a bank of one row gives none.
+        """
+        require_fitted(self, "bank_")
+        if len(self.bank_) == 1:
+            return np.full((len(at), 1), np.nan), np.zeros((len(at), 1), dtype=np.int64)
+        codes = _codes(self.groups_, len(self.bank_))
+        return self._nearest(self.bank_[at], min(k, len(self.bank_) - 1), Skip(codes[at], codes))
+
     def add(self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None) -> Self:
         """Append ``(n, d)`` normal rows to the bank: as a new `fit` to the earlier rows and these.
 
