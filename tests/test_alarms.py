@@ -58,7 +58,19 @@ def test_it_agrees_with_steps_compared_one_by_one() -> None:
         found = evaluate_alarms(alarms, truth)
         hits = [np.flatnonzero(flags[event.start : event.end]) for event in truth]
         assert found.delays.tolist() == [hit[0] for hit in hits if len(hit)]
+        told = evaluate_alarms(alarms, truth, n)
+        assert told.n_normal == int((~marks[:n]).sum())
+        assert told.n_normal_alarmed == int((flags[:n] & ~marks[:n]).sum())
         assert found.n_false == sum(not marks[alarm.start : alarm.end].any() for alarm in alarms)
+
+
+def test_one_alarm_over_all_is_told_by_the_share_of_normal_steps() -> None:
+    text = "..##........"
+    found = evaluate_alarms(events("#" * len(text)), events(text), len(text))
+    assert (found.n_false, found.share_of_normal) == (0, 1.0)
+    assert str(found).endswith("0 of 1 alarms false, 100.00% of normal steps in an alarm")
+    assert found.to_dict()["share_of_normal"] == 1.0
+    assert math.isnan(evaluate_alarms(events(text), events(text)).share_of_normal)
 
 
 def test_without_events_or_alarms() -> None:

@@ -27,12 +27,17 @@ class AlarmEvaluation:
     delays : ndarray
         ``(n_found,)`` int64: for each event that an alarm meets, steps from its beginning to the first step in it that
         is in an alarm.
+    n_normal, n_normal_alarmed : int
+        Steps in no event, and those of them that are in an alarm; 0 where it was not told how many steps there are.
+        An alarm that never ends meets every event and is not false, so that these must stand beside it.
     """
 
     n_events: int
     n_alarms: int
     n_false: int
     delays: IntArray
+    n_normal: int = 0
+    n_normal_alarmed: int = 0
 
     @property
     def share_found(self) -> float:
@@ -44,6 +49,11 @@ class AlarmEvaluation:
         """In steps; NaN where nothing was found."""
         return float(np.median(self.delays)) if len(self.delays) else float("nan")
 
+    @property
+    def share_of_normal(self) -> float:
+        """Of the normal steps, those in an alarm; NaN where it is not known."""
+        return self.n_normal_alarmed / self.n_normal if self.n_normal else float("nan")
+
     def to_dict(self) -> dict[str, float]:
         """Ready for JSON."""
         return {
@@ -53,15 +63,17 @@ class AlarmEvaluation:
             "median_delay": self.median_delay,
             "n_alarms": self.n_alarms,
             "n_false": self.n_false,
+            "share_of_normal": self.share_of_normal,
         }
 
     def __str__(self) -> str:
         found = f"{len(self.delays)} of {self.n_events} events found"
         late = f", half of them within {self.median_delay:g} steps" if len(self.delays) else ""
-        return f"{found}{late}; {self.n_false} of {self.n_alarms} alarms false"
+        normal = f", {self.share_of_normal:.2%} of normal steps in an alarm" if self.n_normal else ""
+        return f"{found}{late}; {self.n_false} of {self.n_alarms} alarms false{normal}"
 
 
-def evaluate_alarms(alarms: Events, events: Events) -> AlarmEvaluation:
+def evaluate_alarms(alarms: Events, events: Events, n_steps: int = 0) -> AlarmEvaluation:
     """Compare alarms with what happened.
 
     Parameters
@@ -70,6 +82,8 @@ def evaluate_alarms(alarms: Events, events: Events) -> AlarmEvaluation:
         Of `Decisions.events`.
     events : Events
         What should have raised them, such as `labelled_events` gives.
+    n_steps : int
+        Steps of all records, to tell which share of the normal ones is in an alarm; 0 leaves that open.
     """
     delays, true = [], 0
     raised, happened = _by_record(alarms), _by_record(events)
@@ -79,11 +93,15 @@ def evaluate_alarms(alarms: Events, events: Events) -> AlarmEvaluation:
             delays.append(max(first - event.start, 0))
     for alarm in alarms:
         true += _first_within(happened.get(alarm.record), alarm) is not None
+    shared = sum(_overlap(raised.get(event.record), event) for event in events)
+    normal = max(n_steps - sum(map(len, events)), 0)
     return AlarmEvaluation(
         n_events=len(events),
         n_alarms=len(alarms),
         n_false=len(alarms) - true,
         delays=np.array(delays, dtype=np.int64),
+        n_normal=normal,
+        n_normal_alarmed=sum(map(len, alarms)) - shared if normal else 0,
     )
 
 
@@ -116,6 +134,14 @@ def _by_record(events: Events) -> dict[str, IntArray]:
     for event in events:
         found.setdefault(event.record, []).append((event.start, event.end))
     return {name: np.array(sorted(spans), dtype=np.int64) for name, spans in found.items()}
+
+
+def _overlap(others: IntArray | None, event: Event) -> int:
+    """Steps of the event that are in one of the others, which do not overlap each other."""
+    if others is None:
+        return 0
+    shared = np.minimum(others[:, 1], event.end) - np.maximum(others[:, 0], event.start)
+    return int(np.maximum(shared, 0).sum())
 
 
 def _first_within(others: IntArray | None, event: Event) -> int | None:

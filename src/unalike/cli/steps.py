@@ -53,7 +53,7 @@ class AlarmOptions:
         if decisions.entities is None or decisions.steps is None:
             return None
         events = labelled_events(flags, decisions.steps, decisions.entities)
-        return evaluate_alarms(self.alarms(decisions), events)
+        return evaluate_alarms(self.alarms(decisions), events, len(decisions))
 
     def alarms(self, decisions: Decisions) -> Events:
         """Of decided steps."""
