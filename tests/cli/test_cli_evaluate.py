@@ -10,7 +10,7 @@ from tests.cli.parts import run
 
 from unalike import Detector, __version__, load, save
 from unalike.cli.outputs import Comparison
-from unalike.cli.summary import _columns, _facts
+from unalike.cli.summary import _columns, _facts, _thresholds
 from unalike.evaluation import evaluate
 from unalike.persistence import inspect
 from unalike.thresholds import Fixed, PerEntity
@@ -135,6 +135,9 @@ def test_inspect_of_entities_of_no_threshold_and_of_older_models(place, tmp_path
     assert ("threshold", "PerEntity, one each for 1 of 2 entities, no false-alarm rate promised, score above 3") in (
         _facts(manifest)
     )
+    assert ("of each", "a 3, b 3") in _facts(manifest)
+    many = {f"host{number}": float(number) for number in range(11)}
+    assert _thresholds(many)[0][1].endswith("host6 6, host7 7 and 3 more")
     state = {"columns": ["a", "b"], "levels": [[], ["x"]]}
     assert _columns(state) == [("columns", "1 number: a"), ("", "1 category: b")]
 

@@ -147,7 +147,8 @@ def test_evaluate_measures_steps_and_alarms(place, tmp_path, capsys):
     decisions = load(model).detect(test)
     truth = labelled_events(test.bad.to_numpy(), decisions.steps, decisions.entities)
     assert [(event.start, event.end) for event in truth] == [(50, 60), (100, 103)]
-    expected = evaluate_alarms(decisions.events(merge=4), truth)
+    expected = evaluate_alarms(decisions.events(merge=4), truth, len(decisions))
+    assert 0.0 < expected.share_of_normal < 0.2
     assert expected.share_found == 1.0
     assert str(expected) in out
     found = figures(place, tmp_path, place / "test.csv", "-m", model, "--labels", "bad", "--merge", 4)
@@ -208,12 +209,17 @@ def test_calibrate_and_update(place, tmp_path, capsys):
     assert len(load(new).calibration_scores_) == 400
 
 
-def test_each_entity_by_its_own_threshold(place, tmp_path):
+def test_each_entity_by_its_own_threshold(place, tmp_path, capsys):
     model = tmp_path / "own.unalike"
     rate = ["--false-alarm-rate", 0.05]
     assert run("calibrate", place / "held.parquet", "-m", place / "m.unalike", "-o", model, "--threshold", "per-entity", *rate) == 0  # fmt: skip  # noqa: E501
     assert load(model).threshold_.counts_ == {"a": 200, "b": 200}
-    assert set(load(model).threshold_.own_) == {"a", "b"}
+    own = load(model).threshold_.own_
+    assert set(own) == {"a", "b"}
+    capsys.readouterr()
+    assert run("inspect", model) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert f"of each a {own['a'].threshold_:.4g}, b {own['b'].threshold_:.4g}" in lines
 
 
 def test_embeddings_are_named_by_entity_and_first_step(place, tmp_path):

@@ -40,6 +40,7 @@ def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("trained on", f"{about['trained_on']:,} {samples}"),
         *(_records(manifest) if about["modality"] == "series" else _columns(state)),
         ("threshold", _threshold(manifest)),
+        *_thresholds(about.get("thresholds", {})),
         ("calibrated on", f"{about['calibrated_on']:,} {samples}"),
         ("versions", versions),
         ("file", f"format {manifest['format_version']}, {size / 2**20:.2f} MiB"),
@@ -111,6 +112,11 @@ def _threshold(manifest: Mapping[str, Any]) -> str:
     rate = about["false_alarm_rate"]
     promised = "no false-alarm rate promised" if rate is None else f"false-alarm rate {rate:.4g}"
     return f"{kind}, {promised}, score above {about['threshold']:.4g}"
+
+
+def _thresholds(limits: Mapping[str, float]) -> list[tuple[str, str]]:
+    """The score above which each entity raises an alarm, where they have thresholds of their own."""
+    return [("of each", _listed([f"{name} {limit:.4g}" for name, limit in limits.items()]))] if limits else []
 
 
 def _kind(settings: Any) -> str:

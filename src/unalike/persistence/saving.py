@@ -27,8 +27,8 @@ from unalike.persistence.codec import Packer, user_name
 from unalike.types import Collection, Stateful
 
 _LIBRARIES = ("torch", "numpy", "scikit-learn", "safetensors", "skops")
-_STORED_APART = ("modality_", "branches_", "fusion_", "threshold_", "history_")
-"""Learned attributes that are stored in their own way; every other one is stored as it is."""
+_STORED_APART = ("modality_", "branches_", "fusion_", "threshold_", "history_", "skipped_")
+"""Learned attributes that are stored in their own way, or told once and not stored; every other one as it is."""
 
 
 def save(detector: Detector, path: str | os.PathLike[str], *, examples: Collection = None) -> Path:
@@ -95,10 +95,11 @@ def _versions() -> dict[str, str]:
 def _summary(detector: Detector) -> dict[str, Any]:
     """What `inspect` tells a person; loading does not read it."""
     schema, split, threshold = detector.modality_.schema, detector.split_, getattr(detector, "threshold_", None)
-    limit, rate = None, None
+    limit, rate, limits = None, None, {}
     with suppress(UnalikeError):  # a stated rate that the samples cannot hold leaves no threshold
         limit = None if threshold is None else float(threshold.threshold_)
         rate = None if threshold is None else threshold.false_alarm_rate_
+        limits = {str(name): value for name, value in getattr(threshold, "thresholds_", {}).items()}
     return {
         "modality": detector.modality_.name,
         "shape": list(schema.shape),
@@ -106,6 +107,7 @@ def _summary(detector: Detector) -> dict[str, Any]:
         "trained_on": len(split.train),
         "calibrated_on": len(getattr(detector, "calibration_scores_", ())),
         "threshold": limit,
+        "thresholds": limits,
         "false_alarm_rate": None if rate is None else float(rate),
         "branches": {branch.settings.name: _described(branch) for branch in detector.branches_},
     }

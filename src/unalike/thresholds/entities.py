@@ -110,6 +110,12 @@ class PerEntity:
         self._pooled()
         return tuple(name for name in self.counts_ if name not in self._in_force)
 
+    @property
+    def thresholds_(self) -> dict[Entity, float]:
+        """The largest score that is still normal for each entity of the calibration; of some it is the pooled one."""
+        pooled = self._pooled()
+        return {name: float(self._in_force.get(name, pooled).threshold_) for name in self.counts_}
+
     def p_values(self, scores: FloatArray, entities: Sequence[Any] | None = None) -> FloatArray:
         """``(n,)`` by the threshold of each score's entity; by the pooled one for all without `entities`."""
         values: FloatArray = self._by_entity(
