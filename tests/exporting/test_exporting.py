@@ -129,7 +129,7 @@ def test_decisions_and_p_values_are_held_to_the_scores(fitted):
 def test_a_network_of_timm_and_both_resizes_are_in_the_graph(tmp_path):
     encoder = encoders.Timm(name="test_efficientnet", size=32, layers=(1, 2))
     branches = [Branch(name="net", encoder=encoder, scorer=scorers.KNN(k=2, distance="mean"))]
-    detector = Detector("image", branches=branches, threshold=RATE).fit(digit_like(40, 0, size=20, channels=3))
+    detector = Detector("image", branches=branches, threshold=RATE).fit(digit_like(60, 0, size=20, channels=3))
     path = unalike.export(detector, tmp_path / "m.onnx", resize=True, pixels="float32")
     for size in ((20, 20), (31, 17), (64, 50)):
         X = np.random.default_rng(0).random((3, *size, 3), dtype=np.float32)
