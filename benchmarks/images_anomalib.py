@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHALLOW = ("blocks.1", "blocks.2", "blocks.4")
-DEEP = ("blocks.3", "blocks.4", "blocks.5")
 
 _CHUNK = 16
 SHARE, SHARE_DEEP = 0.01, 0.02
@@ -122,8 +121,8 @@ def _patchcore(seed: int) -> Anomalib:
 
 def _patchcore_deep(seed: int) -> Anomalib:
     model = patchcore()
-    model.layers = list(DEEP)
-    model.feature_extractor = Stages(DEEP)
+    model.layers = list(network.DEEP)
+    model.feature_extractor = Stages(network.DEEP)
     return Anomalib(model, "subsample_embedding", (SHARE_DEEP,))
 
 

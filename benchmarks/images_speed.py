@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import harness, images_anomalib, images_data, images_network, images_tools
+from benchmarks import harness, images_anomalib, images_data, images_network, images_ours, images_tools
 from benchmarks.summary import as_text
 
 Contender = Callable[[], Any]
@@ -49,19 +49,19 @@ def race(contenders: dict[str, Contender], items: int, rounds: int) -> dict[str,
 
 def inferring(train: Sequence[Path], test: Sequence[Path], folder: Path) -> dict[str, Contender]:
     """The contenders on the same files, fitted on the same files."""
-    from unalike import Detector, modalities
+    from unalike import Detector
 
-    make: Any = modalities.Image
-    detector = Detector(make(network=images_network.NETWORK, weights=images_network.weights_file()))
-    detector.fit(list(train))
+    default = Detector(images_ours.modality(weights=True)).fit(list(train))
+    patches = images_ours.ImageDefault(0, patches=True).detector.fit(list(train))
     inferencer = _inferencer(train, folder)
     return {
         "anomalib, one at a time": lambda: [inferencer.predict(file) for file in test],
         "anomalib, batches of 16": lambda: [
             inferencer.predict(_batch(test[at : at + _BATCH])) for at in range(0, len(test), _BATCH)
         ],
-        "unalike": lambda: detector.anomaly_scores(list(test)),
-        "unalike, one at a time": lambda: [detector.anomaly_scores([file]) for file in test],
+        "unalike": lambda: default.anomaly_scores(list(test)),
+        "unalike, one at a time": lambda: [default.anomaly_scores([file]) for file in test],
+        "unalike, patch bank alone": lambda: patches.anomaly_scores(list(test)),
     }
 
 
