@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from unalike.evaluation import Evaluation, evaluate
     from unalike.events import Event, Events
     from unalike.exporting import export
+    from unalike.modalities.grouping import find_groups
     from unalike.persistence import load, save
     from unalike.streaming import Stream
     from unalike.types import Branch, Training
@@ -38,6 +39,7 @@ _NAMES = {
     "ViewChecks": "unalike.viewcheck",
     "check_views": "unalike.viewcheck",
     "evaluate": "unalike.evaluation",
+    "find_groups": "unalike.modalities.grouping",
     "export": "unalike.exporting",
     "load": "unalike.persistence",
     "save": "unalike.persistence",
@@ -61,6 +63,7 @@ __all__ = [
     "errors",
     "evaluate",
     "export",
+    "find_groups",
     "load",
     "modalities",
     "objectives",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from unalike.errors import InvalidInput, InvalidParameter
-from unalike.types import Collection, IntArray
+from unalike.types import Collection, IntArray, Skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,43 @@ def take(X: Collection, positions: IntArray) -> Collection:
     if hasattr(X, "take") and hasattr(X, "num_rows"):
         return X.take(positions)
     return X[positions]
+
+
+def skipped(X: Collection) -> tuple[Skipped, ...]:
+    """The samples that checked `X` left out because they could not be read."""
+    found: tuple[Skipped, ...] = getattr(X, "skipped", ())
+    return found
+
+
+def rows_given(X: Collection, positions: IntArray) -> IntArray:
+    """Where the samples at `positions` of checked `X` stand in what the user gave, ``(m,)``."""
+    return X.rows[positions].astype(np.int64) if skipped(X) else positions
+
+
+def split_of_given(X: Collection, split: Split) -> Split:
+    """The split with its positions as `rows_given`."""
+    parts = (split.train, split.reference, split.calibration, split.gap)
+    return Split(*(rows_given(X, positions) for positions in parts))
+
+
+def aligned(values: Sequence[Any] | None, X: Collection, name: str) -> Sequence[Any] | None:
+    """Of one value per sample that the user gave, those of the samples that checked `X` holds.
+
+    Raises
+    ------
+    InvalidInput
+        When samples were left out and `values` has another length than what the user gave; `name` stands in the error.
+    """
+    if values is None or not skipped(X):
+        return values
+    given = count(X) + len(skipped(X))
+    column = list(values)
+    if len(column) != given:
+        raise InvalidInput(
+            f"`{name}` must have one value per sample given, {given}, of which {len(skipped(X))} could not be read; "
+            f"got {len(column)}."
+        )
+    return [column[row] for row in X.rows.tolist()]
 
 
 def split(

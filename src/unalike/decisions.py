@@ -12,7 +12,7 @@ import numpy.typing as npt
 from unalike.errors import InvalidParameter
 from unalike.events import Events, Timeline, find_events
 from unalike.framing import Backend, as_frame
-from unalike.types import BoolArray, FloatArray, IntArray
+from unalike.types import BoolArray, FloatArray, IntArray, Skipped
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +40,10 @@ class Decisions:
     entities, steps : ndarray or None
         Where samples are steps of records: ``(n,)`` the entity of each (empty where there is only one) and its number
         in the record.
+    rows : ndarray or None
+        Where samples were left out: ``(n,)`` the place of each of these in what was given.
+    skipped : tuple of Skipped
+        The samples that could not be read and have no decision: their rows, ids and the reasons.
     """
 
     ids: npt.NDArray[Any]
@@ -51,9 +55,11 @@ class Decisions:
     false_discovery_rate: float | None = None
     entities: npt.NDArray[Any] | None = None
     steps: IntArray | None = None
+    rows: IntArray | None = None
+    skipped: tuple[Skipped, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("ids", "scores", "p_values", "is_anomaly", "entities", "steps"):
+        for name in ("ids", "scores", "p_values", "is_anomaly", "entities", "steps", "rows"):
             if getattr(self, name) is None:
                 continue
             values = getattr(self, name).view()  # a view, so that the caller's own array stays writeable
@@ -67,8 +73,10 @@ class Decisions:
         rate = "no stated rate" if self.false_alarm_rate is None else f"false-alarm rate {self.false_alarm_rate:.3g}"
         if self.false_discovery_rate is not None:
             rate = f"false discovery rate {self.false_discovery_rate:.3g}"
+        unread = f", {len(self.skipped)} could not be read" if self.skipped else ""
         return (
-            f"Decisions({int(self.is_anomaly.sum())} of {len(self)} anomalous, threshold {self.threshold:.4g}, {rate})"
+            f"Decisions({int(self.is_anomaly.sum())} of {len(self)} anomalous, threshold {self.threshold:.4g}, "
+            f"{rate}{unread})"
         )
 
     def to_dict(self) -> dict[str, npt.NDArray[Any]]:

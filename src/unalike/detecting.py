@@ -11,10 +11,10 @@ from typing import Any, Self
 
 from unalike.branch import FittedBranch, encoded_scores, named_branch
 from unalike.bridge import ScikitLearnBridge
-from unalike.data import count
+from unalike.data import aligned, count, skipped
 from unalike.decisions import Decisions, Explanations
 from unalike.errors import InvalidParameter, NotCalibrated
-from unalike.explanation import explain
+from unalike.explanation import Viewer, explain
 from unalike.judging import Judge, embed_parts, score_parts
 from unalike.memory import Memory
 from unalike.modalities.windows import check_some, ends_of_parts, tell_unjudged, with_least
@@ -24,9 +24,9 @@ from unalike.scorers.fusion import Fusion
 from unalike.seeding import resolve_device
 from unalike.streaming import Stream, open_stream
 from unalike.thresholds import Conformal, build_threshold
-from unalike.thresholds.deciding import check_enough, decide, fit_threshold, takes_entities
+from unalike.thresholds.deciding import check_enough, decide, fit_threshold, takes_entities, tell_few_windows
 from unalike.thresholds.entities import Entity, entity_names
-from unalike.types import Collection, FloatArray, IntArray, InTime, Modality, Threshold
+from unalike.types import Collection, FloatArray, IntArray, InTime, Modality, Pictured, Threshold
 from unalike.updating import calibrated_anew, memory_of, update
 
 
@@ -45,6 +45,25 @@ class Detecting(ScikitLearnBridge):
     calibration_entities_: list[Entity] | None
     calibration_ends_: FloatArray
     memory_: Memory
+
+    @property
+    def calibration_windows_(self) -> int:
+        """Of records: how many windows that do not overlap the calibration steps make, at the most.
+
+        Steps that share a window are alike, so that ``n`` windows back a false-alarm rate of about ``1 / (n + 1)``,
+        however many the steps are. `fit` and `calibrate` warn where the rate in force is finer.
+
+        Raises
+        ------
+        NotFitted, NotCalibrated
+            Before that.
+        AttributeError
+            Of data that are no records, whose samples are counted as they are.
+        """
+        self._need_threshold()
+        if not isinstance(self.modality_, InTime):
+            raise AttributeError(f"`calibration_windows_` is of records; the modality is {self.modality_.name!r}.")
+        return len(self.calibration_scores_) // int(self.modality_.schema.shape[-1])
 
     def calibrate(
         self, X: Any = None, *, threshold: str | Threshold | None = None, entities: Sequence[Any] | None = None
@@ -121,7 +140,9 @@ class Detecting(ScikitLearnBridge):
             threshold = self._at_rate(threshold, false_alarm_rate)
         X = self.modality_.check(X)
         if not isinstance(self.modality_, InTime):
-            return decide(threshold, self._scores(X), self.modality_.ids(X), entities, false_discovery_rate)
+            entities = aligned(entities, X, "entities")
+            found = decide(threshold, self._scores(X), self.modality_.ids(X), entities, false_discovery_rate)
+            return replace(found, rows=X.rows, skipped=skipped(X)) if skipped(X) else found
         own, steps = self.modality_.timeline(X)
         if entities is None and takes_entities(threshold):
             entities = own.tolist()
@@ -166,6 +187,10 @@ class Detecting(ScikitLearnBridge):
         """
         self._need_fit()
         X = self.modality_.check(X)
+        if isinstance(self.modality_, Pictured):
+            threshold = getattr(self, "threshold_", None)
+            viewer = Viewer(self.modality_, self.branches_, self.fusion_, threshold, resolve_device(self.device))
+            return viewer.explain(X, only, most_places)
         score = partial(encoded_scores, self.branches_, self.fusion_, device=resolve_device(self.device))
         return explain(self.modality_, memory_of(self), X, score, only, most_places)
 
@@ -292,7 +317,10 @@ class Detecting(ScikitLearnBridge):
     ) -> None:
         """`ends`: of records, what `modalities.windows.at_ends` gives of the same steps; it calibrates streams."""
         check_enough(threshold, len(scores))
-        self.threshold_ = fit_threshold(threshold, scores, entities)
+        threshold = fit_threshold(threshold, scores, entities)
+        if isinstance(self.modality_, InTime):
+            tell_few_windows(threshold, len(scores), self.modality_.schema.shape[-1])
+        self.threshold_ = threshold
         self.calibration_scores_ = scores
         self.calibration_entities_ = entities
         self.__dict__.pop("calibration_ends_", None)

@@ -13,7 +13,7 @@ import numpy as np
 
 from unalike.branch import choose_branches, fusion_weights, warn_if_constant
 from unalike.calibrating import Calibration, in_time
-from unalike.data import Split, count, take
+from unalike.data import Split, aligned, count, rows_given, skipped, split_of_given, take
 from unalike.detecting import Detecting
 from unalike.fitting import (
     Samples,
@@ -21,6 +21,7 @@ from unalike.fitting import (
     fit_branches,
     labelled_anomalies,
     prints_in_scorers,
+    warn_of_near_copies,
     without_suspects,
 )
 from unalike.memory import memory_of_fit
@@ -33,7 +34,7 @@ from unalike.thresholds import build_threshold
 from unalike.thresholds.deciding import check_enough, takes_entities
 from unalike.thresholds.entities import entity_names
 from unalike.training import open_folder, settle
-from unalike.types import Branch, InTime, Modality, Threshold, Training
+from unalike.types import Branch, InTime, Modality, Skipped, Threshold, Training
 from unalike.updating import absorbing
 
 
@@ -84,8 +85,10 @@ class Detector(Detecting):
         Joins the branches.
     threshold_ : Threshold
         Fitted on `calibration_scores_` ``(m,)``, the scores of held-out normal samples, and on
-        `calibration_entities_`, None or a list of ``m``. Of records, `calibration_ends_` ``(m,)`` are the scores of the
-        windows that end with each of these steps, NaN where none does; streams are calibrated on them.
+        `calibration_entities_`, None or a list of ``m``. Of records these are all steps, each judged by what was
+        learned of other times (docs/series.md), and `calibration_ends_` ``(m,)`` are the scores of the windows that end
+        with each of them, NaN where none does; streams are calibrated on those. `calibration_windows_` tells how many
+        windows that do not overlap they are.
     history_ : dict of str to list of dict
         Per trained branch the rows of its training.
     split_ : Split
@@ -93,7 +96,8 @@ class Detector(Detecting):
     set_aside_ : ndarray
         ``(m,)`` positions in `X`, sorted: suspected anomalies that neither trained nor calibrated; empty unless
         `expected_anomalies` is above 0.
-
+    skipped_ : tuple of Skipped
+        Samples of `X` that could not be read and were left out: rows, ids and reasons. Not saved.
     memory_ : Memory
         Fingerprints of all samples that were learned from, and encoded rows of some, for `explain` and `update`.
 
@@ -105,6 +109,8 @@ class Detector(Detecting):
     >>> detector = Detector("table", threshold=thresholds.Conformal(false_alarm_rate=0.05))
     >>> decisions = detector.fit(X[y == 1][:200]).detect(X)  # doctest: +SKIP
     """
+
+    skipped_: tuple[Skipped, ...] = ()
 
     def __init__(
         self,
@@ -202,17 +208,19 @@ class Detector(Detecting):
     def _learn(
         self, X: Any, anomalies: Any, known: tuple[Sequence[Any] | None, ...], seed: int, folder: Path | None
     ) -> None:
-        groups, time, entities = known
         threshold = build_threshold(self.threshold)
         modality = build_modality(self.modality)
         X = modality.check(X)
+        groups, time, entities = map(aligned, known, (X, X, X), ("groups", "time", "entities"))
+        if groups is None and time is None:
+            warn_of_near_copies(modality, X)
         if entities is None and isinstance(modality, InTime) and takes_entities(threshold):
             entities = modality.timeline(X)[0].tolist()
         names = None if entities is None else entity_names(entities, count(X))
         samples = Samples.of(X, groups, time)
         drawn = samples.split(modality, self.reference_fraction, self.calibration_fraction, seed)
-        if len(drawn.calibration):
-            check_enough(threshold, len(drawn.calibration))
+        if len(drawn.calibration):  # of records all steps calibrate
+            check_enough(threshold, len(drawn.calibration) + (len(drawn.train) if isinstance(modality, InTime) else 0))
         self.modality_ = modality.fit(take(X, drawn.train))
         parts, branches = self._without_suspects(samples, drawn, anomalies is not None, seed)
         train = samples.parts(self.modality_, parts.train, getattr(modality, "most_windows", None))
@@ -238,9 +246,12 @@ class Detector(Detecting):
         if hasattr(self.modality_, "inputs_"):
             self.n_features_in_ = len(self.modality_.inputs_)
         warn_if_constant(self.branches_)
-        self.split_ = self._calibrate_on_held_out(samples, parts, names, threshold)
-        self.set_aside_ = np.setdiff1d(drawn.positions(), self.split_.positions())
-        self.memory_ = memory_of_fit(self.modality_, X, self.split_, samples.groups, prints, absorbing(self.branches_))
+        split = self._calibrate_on_held_out(samples, parts, names, threshold)
+        self.memory_ = memory_of_fit(self.modality_, X, split, samples.groups, prints, absorbing(self.branches_))
+        self.set_aside_ = rows_given(X, np.setdiff1d(drawn.positions(), split.positions()))
+        self.split_ = split_of_given(X, split)
+        if skipped(X):
+            self.skipped_ = skipped(X)
 
     def _without_suspects(
         self, samples: Samples, parts: Split, labelled: bool, seed: int

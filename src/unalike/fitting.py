@@ -121,6 +121,8 @@ class Samples:
             begins, blocks = modality.timing(parts)
             return Parts(len(owner), load_parts(modality, parts, keep=True), owner, blocks, begins)
         groups, time = (None if values is None else values[positions][owner] for values in (self.groups, self.time))
+        if groups is None and len(owner) > len(positions):  # parts of one sample must not vouch for each other
+            groups = owner
         return Parts(len(owner), load_parts(modality, parts, keep=True), owner, groups, time)
 
     def held_out(self, modality: Modality, parts: Split) -> tuple[Parts, IntArray, IntArray]:
@@ -195,8 +197,8 @@ def warn_of_near_copies(modality: Modality, X: Collection) -> None:
         return
     named = " and ".join(repr(str(name)) for name in ids[found.in_order])
     tell(
-        f"`X` must hold independent samples, or `groups` or `time` must tell which are not; {found.adjacent:.0%} of the "
-        f"images are most like the one before or after them, such as {named}. Consecutive images on both sides of a "
+        f"`X` must hold independent samples, or `groups` or `time` must tell which are not; {found.adjacent:.0%} of "
+        f"the images are most like the one before or after them, such as {named}. Consecutive images on both sides of a "
         "split make the threshold too low. Give time=, such as range(len(X)), or groups=.",
         InputWarning,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -15,7 +16,10 @@ from unalike.errors import InvalidInput
 if TYPE_CHECKING:
     import pyarrow as pa
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".pbm", ".pgm", ".ppm", ".pnm"}
+)
+PATH_COLUMNS = ("path", "file", "filename", "image")
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq", ".tsv", ".tsv.gz")
 
 
@@ -39,7 +43,7 @@ def existing(path: str | Path) -> Path:
 
 
 def image_paths(folder: str | Path) -> list[Path]:
-    """All image files below `folder`, sorted; one file gives itself.
+    """All image files below `folder`, sorted, or its NPY files where there is no other image; one file gives itself.
 
     Raises
     ------
@@ -49,10 +53,70 @@ def image_paths(folder: str | Path) -> list[Path]:
     root = existing(folder)
     if root.is_file():
         return [root]
-    found = sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    found = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    found = found or [path for path in files if path.suffix.lower() == ".npy"]
     if not found:
         raise InvalidInput(
             f"`{folder}` must hold images ({', '.join(sorted(IMAGE_SUFFIXES))}); got none. Give another folder."
+        )
+    return found
+
+
+def images_at(path: str | Path) -> Any:
+    """The array of an NPZ or NPY file, the paths in a table, or the image files of a folder.
+
+    Raises
+    ------
+    InvalidInput
+        When there is nothing at `path`, or it cannot be read.
+    """
+    if Path(path).suffix.lower() == ".npz":
+        return read_npz(path)
+    if Path(path).suffix.lower() == ".npy":
+        return read_npy(path)
+    if is_table(path) and existing(path).is_file():
+        return paths_in_table(read_table(path), Path(path).parent)
+    return image_paths(path)
+
+
+def paths_in_table(table: Any, folder: Path | None = None) -> list[Path]:
+    """The paths of images in a table of any library, one per row.
+
+    Parameters
+    ----------
+    table : DataFrame or Arrow table
+        With a column named path, file, filename or image.
+    folder : Path, optional
+        What paths are relative to; None: the current folder.
+
+    Raises
+    ------
+    InvalidInput
+        When there is no such column, or it has missing values.
+    """
+    import narwhals as nw
+
+    frame = nw.from_native(table, eager_only=True)
+    name = path_column(frame.columns)
+    values = frame[name].to_list()
+    if any(not is_path(value) for value in values):
+        raise InvalidInput(f"The column {name!r} must hold a path in every row; got {values[:3]}. Fill or drop them.")
+    return [Path(value) if folder is None else folder / value for value in values]
+
+
+def path_column(names: Sequence[str]) -> str:
+    """Which of the columns of a table tells where the images are.
+
+    Raises
+    ------
+    InvalidInput
+        When there is none.
+    """
+    found = next((name for wanted in PATH_COLUMNS for name in names if name.lower() == wanted), None)
+    if found is None:
+        raise InvalidInput(
+            f"A table of images must have a column named {' or '.join(PATH_COLUMNS)}; got {list(names)}. Rename it."
         )
     return found
 
@@ -156,3 +220,17 @@ def read_npz(path: str | Path, key: str | None = None) -> npt.NDArray[Any]:
         raise
     except (OSError, ValueError, EOFError, BadZipFile, zlib.error, NotImplementedError) as error:
         raise InvalidInput(f"{str(path)!r} must be a readable NPZ file of plain arrays; got: {error}.") from error
+
+
+def read_npy(path: str | Path) -> npt.NDArray[Any]:
+    """The array of an NPY file.
+
+    Raises
+    ------
+    InvalidInput
+        When the file cannot be read, or holds Python objects.
+    """
+    try:
+        return np.asarray(np.load(existing(path), allow_pickle=False))
+    except (OSError, ValueError, EOFError) as error:
+        raise InvalidInput(f"{str(path)!r} must be a readable NPY file of plain numbers; got: {error}.") from error

@@ -220,8 +220,8 @@ class PlaceScorer(Protocol):
     """A scorer that judges samples place by place, such as images; it says so with ``judges_places = True``.
 
     As `Scorer`, of `PlaceEmbeddings` that the encoder's ``locations`` makes, in the order of its ``grid``.
-    ``places(embeddings) -> (n, places)`` are scores of the places, of which the sample's score is a mean over some, or
-    the largest: at most the largest in any case.
+    ``places(embeddings) -> (n, places)`` are scores of the places and ``joined(places) -> (n,)`` what `score` makes of
+    them: at most the largest.
     """
 
     judges_places: ClassVar[bool]
@@ -234,6 +234,8 @@ class PlaceScorer(Protocol):
     def score(self, embeddings: PlaceEmbeddings) -> FloatArray: ...
 
     def places(self, embeddings: PlaceEmbeddings) -> FloatArray: ...
+
+    def joined(self, places: FloatArray) -> FloatArray: ...
 
 
 @runtime_checkable
@@ -364,6 +366,27 @@ class Places(Protocol):
     def values(self, X: Collection) -> Sequence[Sequence[Any]]: ...
 
     def told(self, sample: Tensor) -> Sequence[Any]: ...
+
+
+@runtime_checkable
+class Pictured(Protocol):
+    """What a modality has besides when its samples are pictures, which `Detector.explain` makes heat maps of.
+
+    ``boxes(X) -> (n_parts, 4)``: for each part that ``cut`` makes of checked `X` the first row and column that it
+    covers in the sample, and those after the last; together the parts cover each sample.
+    """
+
+    def check(self, X: Any) -> Collection: ...
+
+    def cut(self, X: Collection) -> tuple[Collection, IntArray]: ...
+
+    def boxes(self, X: Collection) -> IntArray: ...
+
+    def tensors(self, parts: Collection) -> Tensor: ...
+
+    def join(self, scores: FloatArray, owner: IntArray, n: int) -> FloatArray: ...
+
+    def ids(self, X: Collection) -> npt.NDArray[Any]: ...
 
 
 @dataclass(frozen=True, kw_only=True)

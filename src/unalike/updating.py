@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from unalike.branch import FittedBranch, encoded_scores, fusion_weights
-from unalike.data import count, group_codes, shared_out, take
+from unalike.data import aligned, count, group_codes, shared_out, take
 from unalike.errors import InvalidInput, InvalidParameter, UnalikeWarning, tell
 from unalike.fitting import absorbed_scores
 from unalike.growing import grown_branches
@@ -92,6 +92,7 @@ def _into_scorer(
 ) -> None:
     modality, memory, device = detector.modality_, memory_of(detector), resolve_device(detector.device)
     X = modality.check(X)
+    groups = aligned(groups, X, "groups")
     _need_no_groups(modality, groups)
     _need_calibration(detector, memory, calibration, entities)
     prints = fingerprints(modality, X, np.arange(count(X)))
@@ -138,6 +139,7 @@ def _into_calibration(
 ) -> None:
     modality, memory = detector.modality_, memory_of(detector)
     X = modality.check(X)
+    groups, entities = aligned(groups, X, "groups"), aligned(entities, X, "entities")
     _need_no_groups(modality, groups)
     before = getattr(detector, "calibration_scores_", np.zeros(0))
     known = getattr(detector, "calibration_entities_", None)
@@ -167,6 +169,7 @@ def _joined_ends(before: FloatArray | None, new: FloatArray | None) -> FloatArra
 def calibrated_anew(detector: Updatable, X: Any, threshold: Threshold, entities: Sequence[Any] | None) -> None:
     """Set the threshold on `X` alone; warns when some of it is in the scorers."""
     X = detector.modality_.check(X)
+    entities = aligned(entities, X, "entities")
     entities = _entities(detector.modality_, X, threshold, entities)
     own = None if entities is None else entity_names(entities, count(X))
     memory = getattr(detector, "memory_", None)

@@ -18,6 +18,7 @@ from unalike.data import count, take
 from unalike.encoders.build import build_encoder
 from unalike.errors import InvalidInput, NotFitted
 from unalike.modalities import MODALITIES
+from unalike.modalities.imagefiles import Images, Item
 from unalike.records import Records
 from unalike.scorers.build import build_scorer
 from unalike.seeding import RowGenerator, derive
@@ -66,6 +67,19 @@ def colour(n: int) -> list[np.ndarray[Any, Any]]:
     return [rng.random((int(side), 14, 3)) for side in rng.integers(10, 20, n)]
 
 
+class Pictures:
+    """A map-style data set of images and labels."""
+
+    def __init__(self, n: int) -> None:
+        self.images = colour(n)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, row: int) -> tuple[np.ndarray[Any, Any], int]:
+        return self.images[row], 0
+
+
 def record(n: int) -> np.ndarray[Any, Any]:
     return numbers(n)[:, :2].cumsum(axis=0)
 
@@ -90,6 +104,7 @@ CASES = {
     "table with dates": Case("table", dated, frame(3)),
     "grey images": Case("image", grey, np.zeros((3, 16, 12, 3))),
     "colour images of many sizes": Case("image", colour, [np.zeros((8, 8, 4))]),
+    "a data set of images": Case("image", Pictures, [np.zeros((8, 8, 4))]),
     "one record": Case("series", record, np.zeros((9, 3)), {"window": 6}),
     "a record with gaps": Case("series", record_with_gaps, np.zeros((9, 3)), {"window": 6}),
     "records of hosts": Case(
@@ -127,6 +142,10 @@ def spans(owner: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def same(one: Any, other: Any) -> bool:
+    if isinstance(one, Item):
+        return same(one.image(), other.image())
+    if isinstance(one, Pictures):
+        return same(one.images, other.images)
     if isinstance(one, list):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, Records):
@@ -134,6 +153,8 @@ def same(one: Any, other: Any) -> bool:
         return all(same(a.values, b.values) and (a.entity, a.start) == (b.entity, b.start) for a, b in pairs)
     if isinstance(one, pd.DataFrame):
         return one.equals(other)
+    if isinstance(one, Images):
+        return same(one.items, other.items) and same(one.rows, other.rows)
     return np.array_equal(one, other, equal_nan=np.asarray(one).dtype.kind == "f")
 
 
