@@ -1,16 +1,12 @@
-"""``python -m benchmarks.images_speed``: how many images a second are judged, and how many views are drawn.
+"""``python -m benchmarks.images_speed``: how many images a second are judged, and whether an exported file agrees.
 
-Both sides run in turn in one process, on the same cores, round after round; the best round counts, of wall-clock and
-of processor time (with several threads the second is the sum over them). The table is printed and nothing is kept, for
-figures depend on the machine.
-
-*Inference*, at 224 pixels with the same pretrained network and a neighbour search: ours on files, against anomalib's
+At 224 pixels, with the same pretrained network and a neighbour search: ours on files, against anomalib's
 ``TorchInferencer`` with PatchCore on the same files, one at a time as it is made for, and in batches of 16. Reading and
-resizing are in the times of all.
+resizing are in the times of all. All run in turn in one process, on the same cores, round after round; the best round
+counts, of wall-clock and of processor time (with several threads the second is the sum over them). Then the detector is
+exported to ONNX and judges the same pictures, and the largest relative difference of a score is told.
 
-*Views*: our batched per-sample views against torchvision's v2 transforms, called once for each image on uint8 tensors
-and on PIL images: crop, flip, colours and grey on colour images of 32 and of 224 pixels, on both sides without hue
-and blur, and with them as in our default (hue; from 64 pixels blur).
+The tables are printed and nothing is kept, for figures depend on the machine. Views are timed by `image_views`.
 """
 
 from __future__ import annotations
@@ -20,18 +16,21 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks import harness, images_anomalib, images_data, images_network, images_ours, images_tools
 from benchmarks.summary import as_text
 
+if TYPE_CHECKING:
+    from unalike import Detector
+
 Contender = Callable[[], Any]
 _BATCH = 16
-_SIDES = (32, 224)
-_BLUR_FROM = 64
 
 
 def race(contenders: dict[str, Contender], items: int, rounds: int) -> dict[str, tuple[float, float]]:
@@ -47,52 +46,50 @@ def race(contenders: dict[str, Contender], items: int, rounds: int) -> dict[str,
     return best
 
 
-def inferring(train: Sequence[Path], test: Sequence[Path], folder: Path) -> dict[str, Contender]:
-    """The contenders on the same files, fitted on the same files."""
-    from unalike import Detector
+def detectors(train: Sequence[Path]) -> dict[str, Detector]:
+    """Ours, fitted: the default, and a patch bank alone."""
+    patches = images_ours.ImageDefault(0, patches=True).detector
+    default = images_ours.ImageDefault(0).detector
+    return {name: made.fit(list(train)) for name, made in (("default", default), ("patch bank", patches))}
 
-    default = Detector(images_ours.modality(weights=True)).fit(list(train))
-    patches = images_ours.ImageDefault(0, patches=True).detector.fit(list(train))
-    inferencer = _inferencer(train, folder)
-    return {
-        "anomalib, one at a time": lambda: [inferencer.predict(file) for file in test],
+
+def inferring(fitted: dict[str, Detector], inferencer: Any, test: Sequence[Path]) -> dict[str, Contender]:
+    """The contenders on the same files."""
+    files = list(test)
+    contenders: dict[str, Contender] = {
+        "anomalib, one at a time": lambda: [inferencer.predict(file) for file in files],
         "anomalib, batches of 16": lambda: [
-            inferencer.predict(_batch(test[at : at + _BATCH])) for at in range(0, len(test), _BATCH)
+            inferencer.predict(_batch(files[at : at + _BATCH])) for at in range(0, len(files), _BATCH)
         ],
-        "unalike": lambda: default.anomaly_scores(list(test)),
-        "unalike, one at a time": lambda: [default.anomaly_scores([file]) for file in test],
-        "unalike, patch bank alone": lambda: patches.anomaly_scores(list(test)),
     }
+    for name, detector in fitted.items():
+        contenders[f"unalike, {name}"] = partial(detector.anomaly_scores, files)
+        contenders[f"unalike, {name}, one at a time"] = partial(_singly, detector, files)
+    return contenders
 
 
-def viewing(side: int, images: int) -> dict[str, Contender]:
-    """The contenders on ``(images, 3, side, side)`` noise."""
+def exported(detector: Detector, test: Sequence[Path], folder: Path, rounds: int) -> str:
+    """How far the scores of the exported file are from the detector's, and how many images a second it judges."""
+    import onnxruntime
     import torch
-    from torchvision.transforms.v2.functional import to_pil_image
 
-    from unalike.seeding import RowGenerator
-    from unalike.views.compose import Compose
-    from unalike.views.image import Affine, ColorJitter, Grayscale, standard_image_view
+    from unalike import export
+    from unalike.errors import CannotExport
 
-    bytes_ = torch.randint(0, 256, (images, 3, side, side), dtype=torch.uint8)
-    data, pictures = bytes_ / 255, [to_pil_image(image) for image in bytes_]
-    plain, whole = _transform(side, hue=0.0, blur=False), _transform(side, hue=0.1, blur=side >= _BLUR_FROM)
-    ours = Compose(
-        (
-            Affine(scale=(0.2, 1.0), ratio=(3 / 4, 4 / 3), horizontal_flip=0.5),
-            ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.0, p=0.8),
-            Grayscale(p=0.2),
-        )
-    )
-    default, generator = standard_image_view((3, side, side)), RowGenerator(0, torch.arange(images))
-    return {
-        "torchvision, tensors": lambda: torch.stack([plain(image) for image in bytes_]),
-        "torchvision, PIL": lambda: torch.stack([plain(image) for image in pictures]),
-        "unalike": lambda: ours(data, generator),
-        "torchvision, tensors, with hue and blur": lambda: torch.stack([whole(image) for image in bytes_]),
-        "torchvision, PIL, with hue and blur": lambda: torch.stack([whole(image) for image in pictures]),
-        "unalike, with hue and blur": lambda: default(data, generator),
-    }
+    known: Any = detector.modality_
+    pictures = np.stack([_picture(file, known.size_, known.channels_) for file in test])
+    try:
+        file = export(detector, folder / "model.onnx", examples=pictures[:8])
+    except CannotExport as error:
+        return f"not exported: {error}"
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(file, settings, providers=["CPUExecutionProvider"])
+    run: Contender = partial(session.run, ["scores"], {"images": pictures})
+    own = detector.anomaly_scores(pictures)
+    difference = float(np.max(np.abs(run()[0] - own) / np.abs(own).clip(1e-12)))
+    ((wall, processor),) = race({"onnx": run}, len(test), rounds).values()
+    return f"largest relative difference {difference:.1e}; {wall:.1f} images/s, {processor:.1f} per processor second"
 
 
 def table(rates: dict[str, tuple[float, float]], against: str) -> list[list[str]]:
@@ -102,18 +99,6 @@ def table(rates: dict[str, tuple[float, float]], against: str) -> list[list[str]
         base = rates[against]
         lines.append([name, f"{wall:.1f}", f"{wall / base[0]:.2f}", f"{processor:.1f}", f"{processor / base[1]:.2f}"])
     return lines
-
-
-def _transform(side: int, *, hue: float, blur: bool) -> Any:
-    """Torchvision's, for one image, with the settings of our default view."""
-    import torch
-    from torchvision.transforms import v2
-
-    crop: Any = v2.RandomResizedCrop(side, scale=(0.2, 1.0), antialias=True)
-    colours: Any = v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, hue)], p=0.8)
-    members = [crop, v2.RandomHorizontalFlip(), colours, v2.RandomGrayscale(0.2)]
-    members += [v2.RandomApply([v2.GaussianBlur(9, (0.1, 2.0))], p=0.5)] if blur else []
-    return v2.Compose([*members, v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
 
 
 def _inferencer(train: Sequence[Path], folder: Path) -> Any:
@@ -150,37 +135,49 @@ def _batch(files: Sequence[Path]) -> Any:
     return torch.stack([resize(read(file, as_tensor=True)) for file in files])
 
 
+def _singly(detector: Detector, files: Sequence[Path]) -> None:
+    for file in files:
+        detector.anomaly_scores([file])
+
+
+def _picture(file: Path, size: tuple[int, int], channels: int) -> npt.NDArray[np.uint8]:
+    """``(height, width, channels)``, brought to the size that the detector was fitted on."""
+    from PIL import Image
+
+    with Image.open(file) as opened:
+        brought = opened.convert("L" if channels == 1 else "RGB").resize((size[1], size[0]))
+    return np.asarray(brought).reshape(*size, channels)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.images_speed", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder with manifest.csv, for inference; without it views alone")
+    parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv, or one that holds it")
     parser.add_argument("--train", type=int, default=200, help="normal images that both sides learn from")
     parser.add_argument("--images", type=int, default=64, help="images that are judged")
-    parser.add_argument("--views", type=int, default=256, help="images that are viewed; an eighth of them at 224 px")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
-    import torch
-
-    harness.use_threads(options.threads)
-    torch.set_num_threads(options.threads)
-    for side in _SIDES if options.views else ():
-        images = max(1, options.views * 32 // max(side, 32) if side > images_network.SMALL_SIDE else options.views)
-        rates = race(viewing(side, images), images, options.rounds)
-        print(f"views at {side} pixels\n{as_text(table(rates, 'torchvision, tensors'))}\n")
-    if options.data is None:
-        return 0
     why = images_network.missing() or images_tools.missing()
     if why is not None:
         print(why)
         return 1
     os.environ["TQDM_DISABLE"] = "1"
+    import torch
+
+    harness.use_threads(options.threads)
+    torch.set_num_threads(options.threads)
     places = images_data.names_in(options.data.resolve())
     name, place = next((name, place) for name, place in places.items() if place.is_dir())
     split = images_data.read(place, name, images_data.GROUPED, 0)
     train, test = list(split.train.images)[: options.train], list(split.test)[-options.images :]
+    fitted = detectors(train)
     with tempfile.TemporaryDirectory() as folder:
-        rates = race(inferring(train, test, Path(folder)), len(test), options.rounds)
-    print(f"inference at {images_network.LARGE} pixels\n{as_text(table(rates, 'anomalib, one at a time'))}")
+        contenders = inferring(fitted, _inferencer(train, Path(folder)), test)
+        rates = race(contenders, len(test), options.rounds)
+        print(f"{len(test)} images at {images_network.LARGE} pixels, {options.threads} thread(s)")
+        print(as_text(table(rates, "anomalib, one at a time")))
+        for which, detector in fitted.items():
+            print(f"ONNX, {which}: {exported(detector, test, Path(folder), options.rounds)}")
     return 0
 
 

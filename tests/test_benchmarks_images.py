@@ -8,7 +8,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from benchmarks import images, images_data, images_metrics, images_network, images_ours, images_peers, images_summary
+from benchmarks import (
+    images,
+    images_data,
+    images_metrics,
+    images_network,
+    images_ours,
+    images_peers,
+    images_speed,
+    images_summary,
+)
 from benchmarks.images_data import Split, Train
 from benchmarks.results import COLUMNS, Key, Results
 from PIL import Image
@@ -374,3 +383,16 @@ class TestSummary:
         assert "tiles" not in images_summary.report(file, "frozen-knn", ["digits/1"], markdown=True)
         with pytest.raises(ValueError, match="has no row of cats"):
             images_summary.report(file, "frozen-knn", ["cats"], markdown=True)
+
+
+class TestSpeed:
+    def test_the_best_round_counts_and_the_first_warms_up(self, monkeypatch):
+        ticks = iter([0, 100, 0, 2, 0, 4])
+        monkeypatch.setattr(images_speed.time, "perf_counter", lambda: next(ticks))
+        processor = iter([0, 100, 0, 8, 0, 5])
+        monkeypatch.setattr(images_speed.time, "process_time", lambda: next(processor))
+        assert images_speed.race({"one": list}, 40, rounds=2) == {"one": (20.0, 8.0)}
+
+    def test_table(self):
+        lines = images_speed.table({"theirs": (10.0, 5.0), "ours": (15.0, 10.0)}, "theirs")
+        assert lines[2] == ["ours", "15.0", "1.50", "10.0", "2.00"]
