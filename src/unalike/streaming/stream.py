@@ -260,10 +260,10 @@ class Stream:
     def _decided_early(self, pieces: list[Segment]) -> Decisions:
         """Provisional decisions; the values of the pieces are scores, NaN where no window was judged."""
         judged = ~np.isnan(_column(pieces))
+        if judged.all():
+            return self._decisions(self._judges.provisional, pieces)
         known = [replace(piece, values=np.nan_to_num(piece.values)) for piece in pieces]
         decided = self._decisions(self._judges.provisional, known)
-        if judged.all():
-            return decided
         promised = not np.isnan(decided.p_values).any()
         return replace(
             decided,
