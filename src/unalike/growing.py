@@ -11,13 +11,14 @@ import numpy as np
 import torch
 
 from unalike.branch import FittedBranch
-from unalike.data import count, shared_out
+from unalike.data import count, one_of_each_stretch, shared_out, take
 from unalike.errors import InvalidParameter
 from unalike.judging import Judge, to_judge
 from unalike.memory import MOST_ROWS, Memory
 from unalike.modalities.windows import check_some
 from unalike.parts import Parts, load_parts
 from unalike.plain import unlearned
+from unalike.seeding import numpy_generator
 from unalike.types import Collection, IntArray, InTime, Modality, Scorer
 
 
@@ -44,6 +45,7 @@ def grown_branches(
     parts, owner = modality.cut(X)
     if isinstance(modality, InTime):  # parts that overlap must not vouch for each other
         check_some(owner, count(X))
+        parts, owner = _thinned(parts, owner, getattr(modality, "share_", 1.0))
         codes: IntArray | None = modality.timing(parts)[1]
     else:
         codes = None if groups is None else groups[owner]
@@ -57,6 +59,15 @@ def grown_branches(
         )
         for branch in branches
     )
+
+
+def _thinned(parts: Collection, owner: IntArray, share: float) -> tuple[Collection, IntArray]:
+    """As many of the windows as training took of its own: else new times would weigh more than those of training."""
+    most = max(round(share * len(owner)), 1)
+    if most >= len(owner):
+        return parts, owner
+    kept = one_of_each_stretch(len(owner), most, numpy_generator(0, "parts"))
+    return take(parts, kept), owner[kept]
 
 
 class _Grow:

@@ -54,6 +54,44 @@ def fitted() -> Detector:
     return detector().fit(waves(600))
 
 
+@pytest.mark.parametrize(("most", "seen"), [(4000, 296 + 96), (100, 100 + 32)])
+def test_an_update_takes_the_share_of_windows_that_training_took(most: int, seen: int, tmp_path: Path) -> None:
+    made = detector(Series(window=WINDOW, stride=2, most_windows=most), calibration_fraction=0.0).fit(waves(602))
+    save(made, tmp_path / "m.unalike")
+    for model in (made, load(tmp_path / "m.unalike")):
+        before = model.branches_[0].judge.scorer
+        model.update(waves(202, seed=5), into="scorer")
+        after = model.branches_[0].judge.scorer
+        assert (before.rows_seen_, after.rows_seen_) == (min(most, 296), seen)
+        assert len(after.bank_) == seen
+        model.update(waves(202, seed=6), into="scorer")  # the next new windows weigh as much
+        assert model.branches_[0].judge.scorer.rows_seen_ == seen + (seen - before.rows_seen_)
+
+
+@pytest.mark.parametrize("gap", [1, 5])
+def test_gaps_of_up_to_half_a_window_are_judged_as_straight_lines(fitted: Detector, gap: int) -> None:
+    X = waves(120, seed=4)
+    inside = np.arange(60, 60 + gap)
+    X[inside] = np.nan
+    bridged = X.copy()
+    for channel in range(2):
+        bridged[inside, channel] = np.interp(inside, [59, 60 + gap], X[[59, 60 + gap], channel])
+    series = fitted.modality_
+    windows, spans = series.cut(series.check(X))
+    around = (spans[:, 0] <= 59) & (spans[:, 1] > 60 + gap)
+    assert around.any()
+    assert np.isnan(series.tensors(windows).numpy()[around]).any()  # missing stays missing: encoders bridge it
+    np.testing.assert_allclose(fitted.embed(X)[around], fitted.embed(bridged)[around], atol=1e-5)
+
+
+def test_a_gap_of_more_than_half_a_window_is_not_judged(fitted: Detector) -> None:
+    X = waves(120, seed=4)
+    X[60 : 60 + 2 * WINDOW] = np.nan
+    with pytest.warns(InputWarning, match="could not be judged"):
+        scores = fitted.detect(X).scores
+    assert (scores[60 + WINDOW // 2 : 60 + 3 * WINDOW // 2] == 0.0).all()
+
+
 def test_every_step_has_a_decision_and_the_odd_ones_score_highest(fitted: Detector) -> None:
     X = waves(300, seed=1)
     X[150:155] += 3.0

@@ -61,7 +61,8 @@ class Series:
     longest_gap : int
         Steps without a row that count as missing; after more a new segment of the record begins.
     most_windows : int
-        Training takes at most so many windows, one of each of so many equal stretches, where there are more.
+        Training takes at most so many windows, one of each of so many equal stretches, where there are more; an update
+        then takes the same share of the new ones.
     scale : {"together", "entity"}
         Each channel is standardised by the training steps of all records together, or of each entity by its own, for
         machines of very different size. Entities with fewer training steps than two windows, or that training did not
@@ -75,8 +76,10 @@ class Series:
         What is used.
     center_, scale_ : ndarray
         ``(channels,)`` mean and standard deviation over the training steps; 1 for a constant channel.
-    own_ : OwnScales
+    own_ : OwnScales or None
         Those of each entity, with ``scale="entity"``.
+    share_ : float
+        Of the windows of the training steps, those that `most_windows` lets train.
 
     Notes
     -----
@@ -163,6 +166,7 @@ class Series:
         strides = _STRIDES if len(X.channels) == 1 else _STRIDES_OF_MANY
         self.stride_ = min(self.stride or max(self.window_ // strides, 2), self.window_)
         self.own_ = self._own_scales(X) if self.scale == "entity" else None
+        self.share_ = min(1.0, self.most_windows / max(len(cut(X, self.window_, self.stride_)), 1))
         return self
 
     @property
@@ -275,7 +279,8 @@ class Series:
     def state(self) -> dict[str, Any]:
         """Channels, scales, window, stride and step."""
         self._need_fit()
-        own = {} if self.own_ is None else {"own": self.own_.state()}
+        own: dict[str, Any] = {} if self.own_ is None else {"own": self.own_.state()}
+        own |= {"share": self.share_} if self.share_ < 1.0 else {}
         return {
             "learned": self.learned_.state(),
             "center": self.center_,
@@ -291,6 +296,7 @@ class Series:
         self.center_, self.scale_ = state["center"], state["scale"]
         self.window_, self.stride_ = state["window"], state["stride"]
         self.own_ = OwnScales.restored(state["own"]) if "own" in state else None
+        self.share_ = float(state.get("share", 1.0))
 
     def _own_scales(self, X: Records) -> OwnScales:
         least = LEAST_WINDOWS * self.window_
