@@ -185,21 +185,17 @@ def warn_of_near_copies(modality: Modality, X: Collection) -> None:
     found = nearcopies.look(modality.thumbnails(X))
     if found is None or not (found.many or found.consecutive):
         return
-    ids = modality.ids(X)
-    if found.many:
-        named = ", ".join(repr(str(name)) for name in ids[found.example[:_NAMED]])
-        tell(
-            f"`X` must hold independent samples, or `groups` must tell which are near copies; {found.share:.0%} of the "
-            f"images have one, such as {named}. Near copies on both sides of a split make the threshold too low. Give "
-            "groups=: one value per photographed thing; unalike.find_groups(X) makes them from the pictures.",
-            InputWarning,
-        )
-        return
-    named = " and ".join(repr(str(name)) for name in ids[found.in_order])
+    alike = found.example[:_NAMED] if found.many else found.in_order
+    named = ", ".join(repr(str(name)) for name in modality.ids(X)[alike])
+    what = f"{found.share:.0%} of the images have a near copy" if found.many else "consecutive images are alike"
+    advice = [
+        "groups=, one value per photographed thing (unalike.find_groups(X) makes them from the pictures)",
+        "time=, such as range(len(X)), as images that follow upon each other are alike",
+    ]
+    given = " or ".join([*advice[: found.many], *advice[2 - found.consecutive :]])
     tell(
-        f"`X` must hold independent samples, or `groups` or `time` must tell which are not; {found.adjacent:.0%} of "
-        f"the images are most like the one before or after them, such as {named}. Consecutive images on both sides of a "
-        "split make the threshold too low. Give time=, such as range(len(X)), or groups=.",
+        f"`X` must hold independent images, or be given with what tells which are not; {what}, such as {named}. On "
+        f"both sides of a split they make the threshold too low. Give {given}.",
         InputWarning,
     )
 

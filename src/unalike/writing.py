@@ -203,6 +203,8 @@ def _arrow_column(values: npt.NDArray[Any]) -> pa.Array:
         return pa.array(values)
     if values.dtype.kind == "f":
         return pa.array(values, mask=np.isnan(values))
+    if values.dtype.kind == "O" and {type(value) for value in values.tolist()} == {bool, type(None)}:
+        return pa.array(values.tolist(), type=pa.bool_())
     # File names are bytes on some systems and need not be valid text; labels of an index can be of any kind.
     return pa.array([_text(value) for value in values.tolist()], type=pa.string())
 

@@ -16,6 +16,7 @@ from unalike.cli.options import (
     Key,
     LongestGap,
     Model,
+    OnError,
     Quiet,
     Rate,
     Scale,
@@ -23,6 +24,7 @@ from unalike.cli.options import (
     ThresholdName,
     Time,
     Window,
+    Workers,
 )
 
 
@@ -36,7 +38,10 @@ def fit(
     key: Key = None,
     groups: Annotated[
         str | None,
-        typer.Option(help="Column, NPZ array or file that names each sample's group; near-copies share one."),
+        typer.Option(
+            help="Column, NPZ array or file that names each sample's group; near-copies share one. Images: also a "
+            "pattern such as '(tile[0-9]+)' of their paths, or near-copies: find them."
+        ),
     ] = None,
     entities: Entities = None,
     anomalies: Annotated[
@@ -54,6 +59,8 @@ def fit(
     step: Step = None,
     longest_gap: LongestGap = None,
     scale: Scale = None,
+    on_error: OnError = None,
+    workers: Workers = None,
     encoder: Annotated[
         str | None, typer.Option(help="By name. With one part exchanged, one branch is trained.")
     ] = None,
@@ -74,7 +81,7 @@ def fit(
     ] = False,
 ) -> None:
     """Learn from normal samples and write a model."""
-    from unalike.cli import inputs, outputs, settings
+    from unalike.cli import images, inputs, outputs, settings
     from unalike.detector import Detector
     from unalike.persistence import save
     from unalike.persistence.containers import check_target
@@ -90,7 +97,11 @@ def fit(
     }
     keywords = settings.merged(config, options)
     own = {"ignore": ignore, "id": id_column, "time": time, "entity": entity, "window": window, "step": step}
-    kind = settings.modality(modality, keywords, {**own, "longest_gap": longest_gap, "scale": scale})
+    kind = settings.modality(
+        modality,
+        keywords,
+        {**own, "longest_gap": longest_gap, "scale": scale, "on_error": on_error, "workers": workers},
+    )
     X = inputs.read_data(data, key, kind)
     beside = inputs.beside(X, data, kind, groups=groups, entities=entities)
     keywords["modality"] = settings.without(kind, inputs.columns_among(X, (groups, entities)))
@@ -108,6 +119,7 @@ def fit(
     save(detector, output)
     if not quiet:
         outputs.show_fit(outputs.plain_console(), detector, output)
+        images.show_skipped(outputs.plain_console(), detector.skipped_)
 
 
 def calibrate(

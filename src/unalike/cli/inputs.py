@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unalike import reading, scanning
+from unalike.cli import images
 from unalike.data import count
 from unalike.errors import InvalidInput, InvalidParameter
 from unalike.types import Collection, IntArray, InTime
@@ -46,6 +47,8 @@ def read_data(path: Path, key: str | None = None, kind: Any = None) -> Collectio
     """
     if _is_npz(path):
         return reading.read_npz(path, key)
+    if images.is_of_images(kind) and key is None:
+        return images.read_images(path)
     if key is not None:
         raise InvalidParameter(f"`--key` names an array of an NPZ file; got {str(path)!r}. Leave it out.")
     if in_time(kind):
@@ -67,7 +70,7 @@ def read_values(data: Collection, path: Path, source: str, option: str) -> Value
         What the user named as data.
     source : str
         A column of the table, an array of the NPZ file, or a CSV, TSV or Parquet file: for images with the columns
-        path and value, else with one value per row in the order of the rows.
+        path and value, else with one value per row in the order of the rows. For images also a pattern of their paths.
     option : str
         The option that held `source`, for the error.
 
@@ -80,11 +83,13 @@ def read_values(data: Collection, path: Path, source: str, option: str) -> Value
         return _values(data[source], option)
     if _is_npz(path) and source in _npz_names(path):
         values = reading.read_npz(path, source).reshape(-1)
+    elif images.is_pattern(source) and (paths := images.paths_of(data)) is not None:
+        return images.values_from_names(paths, source, option)
     elif not Path(source).is_file():
         raise InvalidInput(f"`{option}` must be a file or {_choices(data, path)}; got {source!r}.")
     elif isinstance(data, (Path, list)):
-        images = data if isinstance(data, list) else reading.image_paths(data)
-        return _values_of_images(images, path, *_path_column(Path(source), option))
+        files = data if isinstance(data, list) else reading.image_paths(data)
+        return _values_of_images(files, path, *_path_column(Path(source), option))
     else:
         values = _values(_only_column(reading.read_table(source), source, option), option)
     if len(values) != count(data):
@@ -118,11 +123,15 @@ def beside(
             f"`--{name}` must go with samples in any order; got {kind.name}, whose steps are in order. Name the column "
             "of the machines by --entity when you fit; --threshold per-entity gives each its own threshold."
         )
+    if groups == images.NEAR_COPIES and images.is_of_images(kind):
+        given["groups"] = None
     found: dict[str, Any] = {
         name: read_values(data, path, source, f"--{name}").tolist()
         for name, source in given.items()
         if source is not None
     }
+    if groups == images.NEAR_COPIES and images.is_of_images(kind):
+        found["groups"] = images.groups_of_near_copies(data, kind)
     if "entities" in found:
         found["entities"] = [_entity(value) for value in found["entities"]]
     return found
@@ -157,7 +166,13 @@ def ids_of_parts(detector: Detector, X: Collection) -> tuple[npt.NDArray[Any], n
 
 
 def read_labelled(
-    path: Path, labels: str | None, *, key: str | None, normal: Sequence[str], anomaly: Sequence[str]
+    path: Path,
+    labels: str | None,
+    *,
+    key: str | None,
+    normal: Sequence[str],
+    anomaly: Sequence[str],
+    kind: Any = None,
 ) -> tuple[Collection, IntArray]:
     """Data without their labels, and the labels.
 
@@ -173,6 +188,8 @@ def read_labelled(
     normal, anomaly : sequence of str
         Label values, or sub-folders, of either kind. Without `anomaly`, whatever is not normal. Without both, the
         labels are 0 for normal and 1 for an anomaly.
+    kind : Modality, optional
+        Of the data.
 
     Returns
     -------
@@ -188,7 +205,7 @@ def read_labelled(
     """
     if labels is None:
         return _subfolders(path, normal, anomaly)
-    data = read_data(path, key)
+    data = read_data(path, key, kind)
     if isinstance(data, Path):
         paths, values = _path_column(Path(labels), "--labels")
         return [_image_in(data, name) for name in paths], flags_of(values, normal, anomaly)

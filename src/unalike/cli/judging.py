@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unalike.cli.options import Data, Device, Entities, Hold, Key, Merge, Model, Quiet, Rate, Shortest
+from unalike.cli.options import (
+    Data,
+    Device,
+    Entities,
+    Hold,
+    Key,
+    Merge,
+    Model,
+    OnError,
+    Quiet,
+    Rate,
+    Shortest,
+    Workers,
+)
 
 if TYPE_CHECKING:
     from unalike.cli.steps import AlarmOptions
@@ -31,22 +44,26 @@ def detect(
     merge: Merge = None,
     shortest: Shortest = None,
     hold: Hold = None,
+    on_error: OnError = None,
+    workers: Workers = None,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with status 1 on any alarm.")] = False,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Decide which samples are anomalies.
 
-    The output has one row per sample: id, score, p_value and is_anomaly. Of series every step is a sample.
+    The output has one row per sample: id, score, p_value and is_anomaly. Of series every step is a sample. Of images
+    that could not be read, with --on-error skip, the column error tells why, and the others are empty.
     """
     from unalike import writing
-    from unalike.cli import inputs, outputs
+    from unalike.cli import images, inputs, outputs
     from unalike.cli.steps import AlarmOptions
 
     writing.distinct_paths(output, events)
     options = AlarmOptions(merge=merge, shortest=shortest, hold=hold)
     detector = loaded(model, device, quiet)
     options.check(detector.modality_, events)
+    images.read_as(detector, on_error, workers)
     X = inputs.read_data(data, key, detector.modality_)
     beside = inputs.beside(X, data, detector.modality_, entities=entities)
     rates: dict[str, Any] = {"false_alarm_rate": false_alarm_rate, "false_discovery_rate": false_discovery_rate}
@@ -56,9 +73,10 @@ def detect(
         decisions = detector.detect(X, **rates, **beside)
         alarmed = bool(decisions.is_anomaly.any())
         if output is not None:
-            writing.write_rows(decisions.to_dict(), output)
+            writing.write_rows(images.columns(decisions), output)
         if not quiet:
             outputs.show_decisions(outputs.plain_console(), decisions, output)
+            images.show_skipped(outputs.plain_console(), decisions.skipped)
     if fail and alarmed:
         raise typer.Exit(1)
 
@@ -143,6 +161,8 @@ def evaluate(
     merge: Merge = None,
     shortest: Shortest = None,
     hold: Hold = None,
+    on_error: OnError = None,
+    workers: Workers = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -152,7 +172,7 @@ def evaluate(
     sample; beside, it is told which labelled events raised an alarm, and how late.
     """
     from unalike import writing
-    from unalike.cli import inputs, outputs
+    from unalike.cli import images, inputs, outputs
     from unalike.cli.steps import AlarmOptions
 
     if output is not None:
@@ -160,14 +180,16 @@ def evaluate(
     options = AlarmOptions(merge=merge, shortest=shortest, hold=hold)
     detector = loaded(model, device, quiet)
     options.check(detector.modality_)
+    images.read_as(detector, on_error, workers)
     words = {"normal": normal or [], "anomaly": anomaly or []}
     if inputs.in_time(detector.modality_):
         from unalike.cli.steplabels import read_labelled_steps
 
         X, flags = read_labelled_steps(data, labels, detector.modality_, key=key, **words)
     else:
-        X, flags = inputs.read_labelled(data, labels, key=key, **words)
+        X, flags = inputs.read_labelled(data, labels, key=key, kind=detector.modality_, **words)
     beside = inputs.beside(X, data, detector.modality_, entities=entities)
+    X, flags = images.checked(detector, X, flags)
     decisions = detector.detect(X, false_alarm_rate=false_alarm_rate, **beside)
     comparison = outputs.compare(decisions, detector.branch_scores(X), flags)
     alarms = options.compared(decisions, flags)

@@ -32,6 +32,13 @@ Scale = Annotated[
     str | None,
     typer.Option(help="Series: standardise all records together, or each entity by its own scale: together, entity."),
 ]
+OnError = Annotated[
+    str | None,
+    typer.Option(help="Images: what becomes of a file that cannot be read: raise (stop, and name it) or skip."),
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Images: threads that decode files; without it, one per core, at most 8.", min=1)
+]
 Merge = Annotated[
     int | None, typer.Option(help="Series: alarms with at most so many steps between them are one.", min=0)
 ]

@@ -21,7 +21,11 @@ _PARTS: dict[str, Mapping[str, str]] = {
     "scorer": scorers.SCORERS,
 }
 
-_OPTIONS = {"table": ("ignore", "id"), "series": ("ignore", "time", "entity", "window", "step", "longest_gap", "scale")}
+_OPTIONS = {
+    "image": ("on_error", "workers"),
+    "table": ("ignore", "id"),
+    "series": ("ignore", "time", "entity", "window", "step", "longest_gap", "scale"),
+}
 """Options that are settings of one kind of data."""
 
 
@@ -80,7 +84,9 @@ def modality(name: str | None, settings: Mapping[str, Any], options: Mapping[str
 
 def without(kind: Any, columns: Sequence[str]) -> Any:
     """The kind of data, with further columns that are no data."""
-    return replace(kind, ignore=tuple(dict.fromkeys((*kind.ignore, *columns)))) if columns else kind
+    if not columns or not hasattr(kind, "ignore"):  # of a table of images no column is data
+        return kind
+    return replace(kind, ignore=tuple(dict.fromkeys((*kind.ignore, *columns))))
 
 
 def _step(text: str) -> float | str:

@@ -27,7 +27,7 @@ from unalike.modalities.imagefiles import (
     name_of,
     opened,
 )
-from unalike.modalities.pixels import Checked, Layout, as_array, scaled, thumbnail
+from unalike.modalities.pixels import Checked, Layout, as_array, scaled, thumbnails
 from unalike.modalities.scale import reach, tell_of_another_scale
 from unalike.modalities.tiles import Tiles, check_tile, tiled, whole_boxes, worst
 from unalike.objectives.simclr import SimCLR
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _LARGEST_SIDE = 128
 _SEVERAL = 64
+_CHUNK = 256
 _FEW = 16
 _FLOATS = (".tif", ".tiff", ".npy")
 
@@ -184,7 +185,8 @@ class Image:
         images: Any = X if isinstance(X, np.ndarray) else self._looked_into(X)
         if isinstance(images, Images):
             return self.thumbnails(images)
-        return nearcopies.standardised(np.stack([thumbnail(pixels, nearcopies.SIDE) for pixels in images]))
+        chunks = (images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK))
+        return nearcopies.standardised(np.concatenate([thumbnails(pixels, nearcopies.SIDE) for pixels in chunks]))
 
     def view(self) -> View:
         """Crops, shifts and turns that fit the size and the channels."""

@@ -13,7 +13,7 @@ import numpy as np
 from unalike import reading
 from unalike.errors import InputWarning, InvalidInput, tell
 from unalike.modalities import nearcopies
-from unalike.modalities.pixels import Layout, glance, header, one_image, thumbnail
+from unalike.modalities.pixels import Layout, glance, header, one_image, thumbnails
 from unalike.types import FloatArray, IntArray, Skipped
 
 _MOST_WORKERS = 8
@@ -136,7 +136,7 @@ def looked_into(images: Images, layout: Layout, workers: int | None, channels: i
         try:
             shape, pixels = glance(item.image() if isinstance(item, Item) else item, layout)
             check_channels(shape[0], channels, item)
-            return shape, thumbnail(pixels, nearcopies.SIDE)
+            return shape, thumbnails(pixels[None], nearcopies.SIDE)[0]
         except InvalidInput as error:
             if not skip:
                 raise

@@ -138,12 +138,12 @@ def glance(image: Any, layout: Layout) -> tuple[tuple[int, int, int], npt.NDArra
     return (int(shape[0]), int(shape[1]), int(shape[2])), pixels
 
 
-def thumbnail(pixels: npt.NDArray[Any], side: int) -> npt.NDArray[np.float32]:
-    """``(side * side,)`` grey values of ``(channels, height, width)``: means over areas."""
+def thumbnails(pixels: npt.NDArray[Any], side: int) -> npt.NDArray[np.float32]:
+    """``(n, side * side)`` grey values of ``(n, channels, height, width)``: means over areas."""
     import torch
 
-    grey = torch.from_numpy(pixels.mean(axis=0, dtype=np.float32))[None]
-    small: npt.NDArray[np.float32] = torch.nn.functional.adaptive_avg_pool2d(grey, side).reshape(-1).numpy()
+    grey = torch.from_numpy(pixels.mean(axis=1, dtype=np.float32))
+    small: npt.NDArray[np.float32] = torch.nn.functional.adaptive_avg_pool2d(grey, side).flatten(1).numpy()
     return small
 
 
