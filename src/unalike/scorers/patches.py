@@ -113,7 +113,7 @@ class PatchBank:
 
     def score(self, embeddings: PlaceEmbeddings) -> FloatArray:
         """``(n,)`` float64 scores of ``n`` images; at least 0."""
-        return self._joined(self.places(embeddings))
+        return self.joined(self.places(embeddings))
 
     def places(self, embeddings: PlaceEmbeddings) -> FloatArray:
         """``(n, places)`` float64: distance of each place to the nearest patch of the bank."""
@@ -145,7 +145,7 @@ class PatchBank:
         added = np.concatenate(new).reshape(farthest.size, -1)
         skip = Skip(np.repeat(codes, plain.shape[1]), np.repeat(codes, farthest.shape[1]))
         beside = self._distances(embeddings, Search(added, metric="euclidean", chunk_mb=self.chunk_mb), skip)
-        scores = self._joined(np.fmin(plain, beside))
+        scores = self.joined(np.fmin(plain, beside))
         self._keep(np.concatenate([self.bank_, added]))
         self.absorbed_ += len(added)
         return scores
@@ -253,9 +253,9 @@ class PatchBank:
             scores[of_fold] = other.score(_Some(embeddings, chosen[of_fold]))
         return scores
 
-    def _joined(self, distances: FloatArray) -> FloatArray:
-        """``(n, places)`` to ``(n,)``; each image as if it came alone."""
-        counted = np.sort(distances, axis=1)[:, -self.top :]
+    def joined(self, places: FloatArray) -> FloatArray:
+        """``(n,)``: what `score` makes of ``(n, places)`` scores of places; each image as if it came alone."""
+        counted = np.sort(places, axis=1)[:, -self.top :]
         return np.asarray(np.ascontiguousarray(counted).mean(axis=1))
 
 
