@@ -26,7 +26,6 @@ DEFAULT = "default (all fused)"
 UNTRAINED = " (untrained)"
 
 _MOST_SHOWN = 10
-_MANY_WINDOWS = 100
 _WIDTH_OF_PIPES = 120
 _USUAL_RATE = 0.05
 _BOOTSTRAP = 1000
@@ -109,16 +108,14 @@ def plain_console() -> Console:
 
 
 def _windows(detector: Detector) -> str:
-    """How long windows are, and how few of them stand behind a rate: steps that share a window are alike."""
-    window = int(detector.modality_.schema.shape[-1])
-    apart = len(detector.split_.calibration) // window
-    told = f"windows of {window} steps"
-    if apart == 0 or apart >= _MANY_WINDOWS:
+    """How long windows are, and how many of them stand behind a rate: steps that share a window are alike."""
+    told = f"windows of {detector.modality_.schema.shape[-1]} steps"
+    if not hasattr(detector, "calibration_scores_"):
         return told
+    apart = detector.calibration_windows_
     return (
-        f"{told}; the held-out steps are no more than {apart} window{'s' if apart > 1 else ''} that do not overlap: a "
-        f"false-alarm rate below {1 / (apart + 1):.0%} may be missed by far. Calibrate on more normal data for a lower "
-        "one"
+        f"{told}; {len(detector.calibration_scores_)} steps calibrate, no more than {apart} "
+        f"window{'' if apart == 1 else 's'} that do not overlap"
     )
 
 

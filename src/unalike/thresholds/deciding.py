@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from unalike.decisions import Decisions
 from unalike.errors import InvalidParameter, tell
+from unalike.thresholds.checks import needed
 from unalike.thresholds.entities import Entity, PerEntity, entity_names
 from unalike.thresholds.multiple import discoveries
 from unalike.types import BoolArray, EntityThreshold, FloatArray, Threshold
@@ -36,6 +37,32 @@ def check_enough(threshold: Threshold, n: int) -> None:
             f"`false_alarm_rate` must be one that the calibration samples can hold, with n = {n} at least 1/(n + 1) = "
             f"{1 / (n + 1):.3g}; got {threshold!r}. It needs {needs} of them: state a larger rate, or give more normal "
             "samples. `fit` holds out `calibration_fraction` of them, at most 2,000; `calibrate` takes all."
+        )
+
+
+def tell_few_windows(threshold: Threshold, n: int, window: int) -> None:
+    """Warn where `n` calibration steps are too few windows for the rate in force.
+
+    Steps that share a window are alike: what backs a rate is the number of windows of `window` steps that do not
+    overlap, as if each were one sample (hierarchical conformal prediction counts so: Dunn, Wasserman and Ramdas, JASA
+    2023; Lee, Barber and Willett, arXiv 2306.06342). With thresholds per entity, the one with the fewest steps counts.
+    """
+    rate = getattr(threshold, "false_alarm_rate_", None)
+    if rate is None:
+        return
+    whose = ""
+    if isinstance(threshold, PerEntity):
+        own = {name: steps for name, steps in threshold.counts_.items() if name not in threshold.using_pooled_}
+        fewest = min(own, key=lambda name: own[name], default=None)
+        if fewest is not None:
+            n, whose = own[fewest], f" of entity {fewest!r}"
+    windows = n // window
+    if needed(rate) > windows:
+        tell(
+            f"A false-alarm rate of {rate:.3g} needs at least {needed(rate)} calibration windows that do not overlap; "
+            f"the {n} calibration steps{whose} are no more than {windows}, of {window} steps each, and back a rate of "
+            f"{1 / (windows + 1):.2g}. What new steps realise may be far from the rate. State a larger one, or "
+            "calibrate on more normal records."
         )
 
 
