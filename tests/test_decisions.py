@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from unalike.decisions import Decisions, Explanation, Part
+from unalike.decisions import Decisions, Explanation, Explanations, Part
 from unalike.errors import InvalidParameter
 from unalike.events import Event
 
@@ -129,3 +129,10 @@ def test_events_and_explanations_are_frozen_values() -> None:
     for value, name in ((event, "score"), (part, "share"), (explanation, "parts")):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(value, name, None)
+
+
+def test_explanations_of_many_have_a_short_repr_that_shows_the_first() -> None:
+    one = Explanation("host: 5 to 9", 3.14159, (Part("load", 0.75, 9.0, 1.0),), ("host: 0",), np.zeros((1000, 40)))
+    assert repr(Explanations((one,) * 500)) == "Explanations(500, the first: host: 5 to 9, score 3.142, load 0.75)"
+    assert repr(Explanations((dataclasses.replace(one, parts=()),))).endswith("score 3.142, no cause)")
+    assert repr(Explanations(())) == "Explanations(none)"

@@ -202,6 +202,13 @@ class Explanations(Sequence[Explanation]):
     def __len__(self) -> int:
         return len(self.items)
 
+    def __repr__(self) -> str:
+        if not self.items:
+            return "Explanations(none)"
+        first = self.items[0]
+        causes = ", ".join(f"{part.place} {part.share:.2f}" for part in first.parts) or "no cause"
+        return f"Explanations({len(self)}, the first: {first.id}, score {first.score:.4g}, {causes})"
+
     @overload
     def __getitem__(self, position: int) -> Explanation: ...
 
