@@ -67,6 +67,9 @@ def report(path: Path, against: str, sets: Sequence[str], *, markdown: bool) -> 
         raised = alarms(mine)
         if len(raised) > 1:
             parts += ["alarms at the stated rate", show(raised)]
+        streamed = live(mine)
+        if len(streamed) > 1:
+            parts += ["as told at once, by a stream / when the record is whole", show(streamed)]
     return "\n\n".join(parts)
 
 
@@ -132,6 +135,26 @@ def alarms(rows: Rows) -> Table:
     return table
 
 
+def live(rows: Rows) -> Table:
+    """One line per collection, and one for all: what a stream told at once, and the default afterwards.
+
+    Means over the series that both finished, but for the realised rate: its median. A delay counts detected segments.
+    """
+    columns = ("vus_pr", "detected", "delay", "false_alarm_rate", "alarms", "alarms_day")
+    table = [["collection", "series", "VUS-PR", "segments detected", "delay, steps", "realised (median)"]]
+    table[0] += ["alarms per 10,000 steps", "alarms per day"]
+    both = [[row for row in rows if row["method"] == method] for method in ("stream", "unalike")]
+    common = {row["data"] for row in both[0]} & {row["data"] for row in both[1]}
+    collections = sorted({_collection(row) for row in rows if row["data"] in common})
+    for name in [*collections, *(["all"] if common else [])]:
+        parts = [[row for row in mine if row["data"] in common and name in ("all", _collection(row))] for mine in both]
+        values = [[per_series(part, column) for column in columns] for part in parts]
+        cells = [" / ".join(how(_mean(one)) for one in pair) for how, *pair in zip(_LIVE, *values, strict=True)]
+        cells[3] = " / ".join(_percent(_median(found[3])) for found in values)
+        table.append([name, str(len(values[0][0])), *("" if cell == " / " else cell for cell in cells)])
+    return table
+
+
 def per_series(rows: Rows, column: str) -> dict[str, float]:
     """Mean over seeds of `column`, by series; those where it is empty are left out."""
     values: dict[str, list[float]] = {}
@@ -160,6 +183,10 @@ def _mean(values: Mapping[str, float]) -> float:
     return float(np.mean(list(values.values()))) if values else float("nan")
 
 
+def _median(values: Mapping[str, float]) -> float:
+    return float(np.median(list(values.values()))) if values else float("nan")
+
+
 def _three(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.3f}"
 
@@ -174,3 +201,7 @@ def _share(value: float) -> str:
 
 def _percent(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.2%}"
+
+
+_LIVE = (_three, _share, _one, _percent, _one, _one)
+"""How the columns of `live` are written."""

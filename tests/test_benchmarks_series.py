@@ -280,6 +280,19 @@ class TestSummary:
             ["sub-knn", "2", "0.550"],
         ]
 
+    def test_a_stream_stands_beside_the_whole_record(self, file):
+        assert len(series_summary.live(series_summary.read_rows(file))) == 1
+        told = {"vus_pr": 0.3, "detected": 0.25, "delay": 7.0, "alarms": 3.0, "alarms_day": np.nan}
+        with Results(file, series_metrics.COLUMNS) as results:
+            for name, rate in (("ucr/a", 0.01), ("ucr/b", 0.09), ("ucr/z", 0.9)):
+                values = {**VALUES, **told, "false_alarm_rate": rate}
+                results.append(Key(name, "univariate", 0, "stream"), values)
+        header, ucr, every = series_summary.live(series_summary.read_rows(file))
+        assert header[:3] == ["collection", "series", "VUS-PR"]
+        assert ucr == ["ucr", "2", "0.300 / 0.600", "0.25 / 0.50", "7.0 / 0.5", "5.00% / 50.00%", "3.0 / 0.5", " / 0.5"]
+        assert every[1:] == ucr[1:]
+        assert "as told at once" in series_summary.report(file, "unalike", [], markdown=True)
+
     def test_pairs_are_the_series_that_both_have(self, file):
         rows = series_summary.read_rows(file)
         _, knn, untrained = series_summary.comparisons(

@@ -286,7 +286,7 @@ def test_without_calibration_windows_there_is_no_stream() -> None:
         detector.stream()
     detector.calibrate(quiet(1000, seed=2))
     assert detector.stream().threshold > 0.0
-    detector.calibrate([quiet(10, seed=seed) for seed in range(50, 70)])
+    detector.calibrate([quiet(10, seed=seed) for seed in range(50, 90)])
     with pytest.raises(NotCalibrated, match="windows"):
         detector.stream()
     table = Detector("table", encoder="raw-table", objective="frozen", scorer="knn", threshold=USUAL).fit(

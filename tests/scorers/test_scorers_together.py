@@ -9,7 +9,7 @@ import pytest
 
 from unalike.scorers.blocks import PerBlock
 from unalike.scorers.neighbors import KNN
-from unalike.scorers.together import together
+from unalike.scorers.together import Alone, together
 from unalike.types import FloatArray
 
 BLOCKS, WIDTH = 5, 24
@@ -50,6 +50,23 @@ def test_single_rows_are_searched_together(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(KNN, "score", refuse)
     np.testing.assert_array_equal([fitted.score(row[None])[0] for row in new[10:]], expected[10:])
+
+
+@pytest.mark.parametrize("copies", [2, 400])
+def test_one_bank_is_searched_as_many_are(copies: int) -> None:
+    bank = rows(600, 0)
+    bank[:copies] = bank[0]
+    knn = KNN(k=3, distance="mean").fit(bank)
+    new = np.concatenate([bank[:1], bank[:1] + 0.01, rows(30, 1)])
+    expected, alone = knn.score(new), Alone()
+    assert all(alone.scores([knn], row[None]) is None for row in new[:7])
+    found = [alone.scores([knn], row[None]) for row in new]
+    told = [number for number, scores in enumerate(found) if scores is not None]
+    np.testing.assert_array_equal([found[number][0] for number in told], expected[told])
+    # Beside many copies, all of them as near, nothing is gained.
+    assert len(told) == len(new) - (copies == 400)
+    assert alone.scores([knn], np.full_like(new[:1], np.nan)) is None
+    assert alone.scores([knn], new[:1].astype(np.float64)) is None
 
 
 def test_a_bank_that_grows_is_searched_anew() -> None:
