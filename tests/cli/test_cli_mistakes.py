@@ -49,7 +49,7 @@ MISTAKES = {
     "detect test.csv -m table.unalike --false-discovery-rate 0.1 --false-alarm-rate 0.1": "must be alone",
     "detect test.csv -m train.csv": "'train.csv' holds no unalike model",
     "detect test.csv -m table.unalike -o rows.xlsx": "`output` must end in one of",
-    "detect train.npz -m table.unalike": "`X` must have named columns",
+    "detect train.npz -m table.unalike": "DATA must have named columns",
     "detect test.csv -m npz.unalike": "expecting 4 features",
     "detect test.csv -m table.unalike --false-alarm-rate 0.001": "got 0.001. It needs 999",
     "evaluate test.csv -m table.unalike": "`--labels` must say which samples",

@@ -263,6 +263,15 @@ def test_fit_takes_a_scale_for_each_entity_which_inspect_tells(place, tmp_path, 
     assert "`scale` must be 'together' or 'entity'; got 'host'" in " ".join(capsys.readouterr().err.split())
 
 
+def test_mistakes_are_told_in_the_words_of_the_command_line(place, tmp_path, capsys):
+    own = ["-m", "series", "--time", "when", "--entity", "host", "-o", tmp_path / "m.unalike"]
+    assert run("fit", place / "train.parquet", *own) == 2
+    assert "leave it out with --ignore 'note'." in capsys.readouterr().err
+    np.savez(tmp_path / "x.npz", X=np.zeros((9, 5)))
+    assert run("detect", tmp_path / "x.npz", "-m", place / "n.unalike") == 2
+    assert "error: DATA must have 2 channels" in capsys.readouterr().err
+
+
 def test_settings_in_a_file_and_options_over_them(place, tmp_path):
     (tmp_path / "s.toml").write_text(
         'encoder = "raw-window"\nobjective = "frozen"\nthreshold = "quantile"\n'

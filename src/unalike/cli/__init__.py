@@ -6,6 +6,7 @@ imported inside the commands, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import traceback
@@ -97,8 +98,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _refuse(message: str) -> int:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    typer.echo(f"error: {_in_options(message)}", err=True)
     return 2
+
+
+def _in_options(message: str) -> str:
+    """In one line, and in the words of the command line where it names what Python takes."""
+    text = " ".join(message.split()).replace("`X`", "DATA")
+    return re.sub(r"\bignore=\['([^']*)'\]", r"--ignore '\1'", text)
 
 
 def _tell_bug() -> int:
@@ -111,6 +118,6 @@ def _show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
 ) -> None:
     if issubclass(category, UnalikeWarning):
-        typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
+        typer.echo(f"warning: {_in_options(str(message))}", err=True)
     else:
         typer.echo(warnings.formatwarning(str(message), category, filename, lineno), err=True, nl=False)
