@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import harness, images_data, images_metrics, images_network, images_peers, images_summary, images_tools
-from benchmarks.images_ours import LARGE_ONLY, LATER_ONLY, OURS, SMALL_ONLY
+from benchmarks.images_ours import LARGE_ONLY, LATER_ONLY, OURS, SMALL_ONLY, UNLABELLED
 from benchmarks.results import Results, Values
 from unalike.types import FloatArray
 
@@ -109,6 +109,8 @@ def _fits(method: str, place: Path, protocol: str, first: bool) -> bool:
     if method in (*SMALL_ONLY, *images_peers.SMALL_ONLY) and large:
         return False
     if method in (*LARGE_ONLY, *images_peers.LARGE_ONLY) and not large:
+        return False
+    if method in UNLABELLED and protocol.startswith(images_data.LABELLED):
         return False
     if method in LATER_ONLY:
         return protocol in (images_data.UPDATE, images_data.EXPOSURE)

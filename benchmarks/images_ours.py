@@ -51,6 +51,8 @@ READINGS = {
 LATER_ONLY = ("unalike-updated",)
 SMALL_ONLY = ("scratch", "scratch-untrained", "scratch-default")
 LARGE_ONLY = ("no-adaptation", "patchbank")
+UNLABELLED = ("patchbank",)
+"""Nothing in them learns from labelled anomalies, and `Detector.fit` refuses some."""
 
 _CHUNK = 16
 _HELD_OUT = 0.2

@@ -309,6 +309,12 @@ class TestJobs:
         assert ("tiles", "grouped", 1, "frozen-knn") in keys
         assert {method for data, _, _, method in keys if data == "tiles"} == set(methods) - {"scratch"}
         assert {protocol for _, protocol, _, method in keys if method == "unalike-updated"} == {"update"}
+        told = images.jobs(places, ["tiles"], ["grouped", "labelled-5"], [0], ["patchbank", "unalike"])
+        assert {(job.protocol, job.methods) for job in told} == {
+            ("grouped", ("patchbank",)),
+            ("grouped", ("unalike",)),
+            ("labelled-5", ("unalike",)),
+        }
 
     def test_a_job_from_files_to_rows(self, tiles, monkeypatch):
         monkeypatch.setattr(images_metrics, "pro", lambda maps, masks: 0.25)
