@@ -17,6 +17,7 @@ from unalike.encoders import (
     TCN,
     ChannelCNN,
     ConvNet,
+    Mirrored,
     PatchTransformer,
     Raw,
     RawTable,
@@ -55,6 +56,9 @@ CASES = {
     "timm-convnext": (Timm(name="test_convnext", layers=(-2,)), Schema((2, 32, 32))),
     "timm-efficientnet": (Timm(name="test_efficientnet", layers=(1, 2), pool="grid2"), MANY),
     "timm-frozen": (Timm(name="test_resnet", frozen=True), COLOR),
+    "timm-trainable": (Timm(name="test_efficientnet", layers="middle", trainable=1), COLOR),
+    "mirrored": (Mirrored(), GREY),
+    "mirrored-frozen": (Mirrored(encoder=Timm(name="test_resnet", frozen=True), mirror=True, rescale=True), COLOR),
     "table-mlp": (TableMLP(), TABLE),
     "table-mlp-layer": (TableMLP(hidden=(16,), width=8, normalization="layer", activation="relu"), TABLE),
     "table-mlp-numeric": (TableMLP(), Schema((4, 2))),
@@ -204,7 +208,7 @@ def test_a_gradient_reaches_every_parameter(case):
     module = case.make()
     weights = [parameter for parameter in module.parameters() if parameter.requires_grad]
     if not weights:
-        assert not list(module.parameters()) or case.settings.frozen
+        assert not list(module.parameters()) or "frozen=True" in repr(case.settings)
         return
     module.train()
     optimizer = torch.optim.SGD(weights, lr=0.1)
@@ -218,6 +222,9 @@ def test_a_gradient_reaches_every_parameter(case):
         (embeddings * direction).mean().backward()
         optimizer.step()
     for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            assert "trainable=1" in repr(case.settings)
+            continue
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().max() > 0, name

@@ -77,11 +77,14 @@ IMAGES = {name: view for name, view in NAMED.items() if not is_table(view) and n
     "affine, all": views.Affine(
         scale=(0.3, 1.0), ratio=(0.5, 2.0), horizontal_flip=0.5, vertical_flip=0.5, degrees=40.0, translate=0.2, p=0.7
     ),
+    "synthetic-defect": objectives.SyntheticDefect(contents=("elsewhere", "another", "shade", "noise")),
+    "spoil-image": objectives.SpoilImage(),
     "compose": views.Compose((views.GaussianNoise(p=1.0), views.Rotate(), views.ColorJitter(p=0.5), views.Cutout())),
     "per-sample": views.PerSample(lambda image: image * np.random.rand() + random.gauss(0, 1), input="numpy"),
 }
 COLORLESS = ("grayscale",)
-UNCHANGING = ("affine", "drop-channels, 1 channels")  # by default it changes nothing; the last channel stays
+# By default it changes nothing; the last channel stays; so few images do not tell whether they are symmetric.
+UNCHANGING = ("affine", "drop-channels, 1 channels", "symmetric-flip")
 
 CASES = [pytest.param(view, table_data, id=name) for name, view in TABLES.items()]
 CASES += [

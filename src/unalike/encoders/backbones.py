@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unalike.encoders.checks import image_shape, needs, one_of, whole
-from unalike.encoders.convnet import ChannelScale
-from unalike.encoders.locations import finest, numbered, on_one_grid
-from unalike.encoders.networks import make_network, pretrained_moments
+from unalike.encoders.convnet import ChannelScale, channels_last
+from unalike.encoders.locations import finest, middle, numbered, on_one_grid
+from unalike.encoders.networks import freeze_all_but, make_network, pretrained_moments
 from unalike.errors import InvalidParameter
 from unalike.types import Schema
 
@@ -31,10 +31,11 @@ class Timm:
     weights : str or path, optional
         None: random. ``"hub"``: timm's pretrained ones, *downloaded* on first use. Else a local file of a
         timm model's state dict, ``.safetensors`` or what ``torch.save`` writes; nothing in it is executed.
-    layers : tuple of int or of str, optional
+    layers : tuple of int or of str, "middle", optional
         Stages (ResNet and its like, 0 = stem) or blocks (ViT) whose maps make the embedding, concatenated;
         what comes after the last is cut off. Negative ones count from the end. Or names: those that timm has for
-        them, such as ``"layer2"``, and ``"blocks.3"`` for any block of EfficientNet and its like. None: the
+        them, such as ``"layer2"``, and ``"blocks.3"`` for any block of EfficientNet and its like. ``"middle"``: the
+        one that suits vectors for whole images of this size (`unalike.encoders.locations.middle`). None: the
         network's own end.
     pool : {"average", "grid2"}
         How maps become a vector: their average, or the averages of their quarters, four times as wide.
@@ -44,6 +45,13 @@ class Timm:
         Images are resized to so many pixels a side first (bilinear, antialiased). None: as they come.
     frozen : bool
         Do not train: no gradient, and always in evaluation mode, batch normalisation's statistics included.
+    trainable : int, optional
+        Only so many of the last blocks or stages that are left train, as timm groups their weights; the others are
+        frozen, and the statistics of batch normalisation stay as they are in all of them. None: everything trains.
+    by_order : bool
+        A file whose names are not timm's is taken in the order of its tensors, when the number, the shapes and the
+        ends of the names (``weight``, ``running_mean``) of all of them agree. Only for a file of this very network:
+        two layers of one shape that change places are not noticed.
     grid : (int, int), optional
         Rows and columns of the places of `Backbone.locations`. None: those of the finest of the `layers`.
     neighborhood : int
@@ -69,10 +77,12 @@ class Timm:
 
     name: str = "resnet18"
     weights: str | os.PathLike[str] | None = None
-    layers: tuple[int, ...] | tuple[str, ...] | None = None
+    layers: tuple[int, ...] | tuple[str, ...] | Literal["middle"] | None = None
     pool: Pool = "average"
     size: int | None = None
     frozen: bool = False
+    trainable: int | None = None
+    by_order: bool = False
     grid: tuple[int, int] | None = None
     neighborhood: int = 3
 
@@ -85,6 +95,11 @@ class Timm:
             whole("size", self.size)
         one_of("pool", self.pool, ("average", "grid2"))
         one_of("frozen", self.frozen, (True, False))
+        one_of("by_order", self.by_order, (True, False))
+        if self.trainable is not None:
+            whole("trainable", self.trainable)
+            if self.frozen:
+                raise InvalidParameter("`trainable` must not be given with frozen=True: then nothing trains.")
         if self.grid is not None:
             object.__setattr__(self, "grid", _grid(self.grid))
         if whole("neighborhood", self.neighborhood) % 2 == 0:
@@ -110,8 +125,8 @@ class Timm:
         if min(size) < 1:
             raise InvalidParameter(f"`size` must be given where images vary in size; got {schema.shape}. Try size=224.")
         weights = None if self.weights is None else os.fspath(self.weights)
-        network = make_network(timm, self.name, weights, channels, size)
-        taken, all_blocks = _cut(network, self)
+        network = make_network(timm, self.name, weights, channels, size, by_order=self.by_order)
+        taken, all_blocks = _cut(network, self, channels, size)
         backbone = Backbone(network, channels, size, taken, self, all_blocks)
         if self.weights is not None:
             backbone.scale.set(*pretrained_moments(network, channels))
@@ -150,7 +165,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = ChannelScale(channels)
-        self.network = network
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.size = size
         self.taken = taken
         self.norm = settings.layers is None
@@ -160,8 +175,12 @@ class Backbone(nn.Module):
         self.cells = 2 if settings.pool == "grid2" else 1
         self.fits_scale = settings.weights is None
         self.frozen = settings.frozen
+        self.fixed_statistics = settings.frozen or settings.trainable is not None
         if self.frozen:
             network.requires_grad_(False)
+        elif settings.trainable is not None:
+            freeze_all_but(network, settings.trainable)
+        if self.fixed_statistics:
             network.eval()
         self.width = self._measured(channels)
 
@@ -171,9 +190,9 @@ class Backbone(nn.Module):
             self.scale.fit(sample)
 
     def train(self, mode: bool = True) -> Backbone:
-        """Training mode; a frozen network stays in evaluation mode."""
+        """Training mode; a network that is frozen, in part or whole, stays in evaluation mode."""
         super().train(mode)
-        if self.frozen:
+        if self.fixed_statistics:
             self.network.eval()
         return self
 
@@ -196,8 +215,7 @@ class Backbone(nn.Module):
     def _scaled(self, data: Tensor) -> Tensor:
         if tuple(data.shape[-2:]) != self.size:
             data = functional.interpolate(data, self.size, mode="bilinear", antialias=True, align_corners=False)
-        scaled: Tensor = self.scale(data)
-        return scaled
+        return channels_last(self.scale(data))
 
     def _maps(self, data: Tensor) -> list[Tensor]:
         """``(n, c, rows, columns)`` of each taken layer."""
@@ -229,14 +247,16 @@ class Backbone(nn.Module):
         return int(width)
 
 
-def _levels(layers: Any) -> tuple[int, ...] | tuple[str, ...]:
+def _levels(layers: Any) -> tuple[int, ...] | tuple[str, ...] | Literal["middle"]:
+    if layers == "middle":
+        return "middle"
     if isinstance(layers, (tuple, list)) and layers:
         if all(isinstance(layer, str) for layer in layers):
             return tuple(layers)
         if all(isinstance(layer, int) and not isinstance(layer, bool) for layer in layers):
             return tuple(layers)
     raise InvalidParameter(
-        f"`layers` must be a tuple of one or more whole numbers, or of names; got {layers!r}. Try (2, 3)."
+        f"`layers` must be a tuple of one or more whole numbers, or of names; got {layers!r}. Try 'middle', or (2, 3)."
     )
 
 
@@ -246,7 +266,7 @@ def _grid(grid: Any) -> tuple[int, int]:
     return whole("grid", grid[0]), whole("grid", grid[1])
 
 
-def _cut(network: Any, settings: Timm) -> tuple[list[int] | None, bool]:
+def _cut(network: Any, settings: Timm, channels: int, size: tuple[int, int]) -> tuple[list[int] | None, bool]:
     """Drop what no wanted layer needs; the wanted layers, counted from the start, and whether all blocks count."""
     if settings.layers is None and settings.pool == "average":
         return None, False
@@ -256,7 +276,7 @@ def _cut(network: Any, settings: Timm) -> tuple[list[int] | None, bool]:
             "Take another, or layers=None with pool='average'."
         )
     layers = settings.layers or (-1,)
-    numbers, all_blocks = numbered(network, layers)
+    numbers, all_blocks = middle(network, channels, size) if layers == "middle" else numbered(network, layers)
     counted = {"extra_blocks": True} if all_blocks else {}
     try:
         taken = network.prune_intermediate_layers(

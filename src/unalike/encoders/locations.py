@@ -13,6 +13,7 @@ from torch.nn import functional
 from unalike.errors import InvalidParameter
 
 _STEM = "stem"
+_MIDDLE_SIDE = 3
 
 
 def on_one_grid(maps: Sequence[Tensor], grid: tuple[int, int], neighborhood: int) -> Tensor:
@@ -55,6 +56,38 @@ def finest(maps: Sequence[Tensor]) -> tuple[int, int]:
     """Rows and columns of the map with most places."""
     shapes = [(int(part.shape[-2]), int(part.shape[-1])) for part in maps]
     return max(shapes, key=lambda shape: shape[0] * shape[1])
+
+
+def middle(network: Any, channels: int, size: tuple[int, int]) -> tuple[list[int], bool]:
+    """The layer in the middle of a network, for images of a size, as `numbered` gives layers.
+
+    A vector for a whole image is best taken where one place of the map has come to see about half of the image: the
+    first maps of at most 3 rows and columns, or else the smallest. Of several layers with maps of that size (the
+    blocks of a ViT all are) it is the one in the middle, or the one before. So the layer is the deeper, the larger the
+    images; the last one, which knows the classes of pretraining and little else, is rarely it.
+
+    Parameters
+    ----------
+    network : Module
+        Of timm, with ``forward_intermediates``.
+    channels : int
+        Of the images.
+    size : (int, int)
+        Their height and width, as the network will get them.
+    """
+    all_blocks = bool(_all_blocks(network))
+    counted = {"extra_blocks": True} if all_blocks else {}
+    training = network.training
+    network.eval()
+    with torch.no_grad():
+        maps = network.forward_intermediates(
+            torch.zeros(1, channels, *size), intermediates_only=True, output_fmt="NCHW", **counted
+        )
+    network.train(training)
+    sides = [max(int(part.shape[-2]), int(part.shape[-1])) for part in maps]
+    wanted = next((side for side in sides if side <= _MIDDLE_SIDE), min(sides))
+    layers = [number for number, side in enumerate(sides) if side == wanted]
+    return [layers[(len(layers) - 1) // 2]], all_blocks
 
 
 def numbered(network: Any, layers: Sequence[int | str]) -> tuple[list[int], bool]:

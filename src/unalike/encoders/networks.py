@@ -15,10 +15,16 @@ HUB = "hub"
 """Says that weights may be downloaded."""
 
 
-def make_network(timm: Any, name: str, weights: str | None, channels: int, size: tuple[int, int]) -> nn.Module:
+_OWN_MOMENTS = {"tf_efficientnet_lite": (127 / 255, 128 / 255)}
+"""Mean and standard deviation where timm rounds them: TensorFlow's EfficientNet-Lite takes (pixel - 127) / 128."""
+
+
+def make_network(
+    timm: Any, name: str, weights: str | None, channels: int, size: tuple[int, int], *, by_order: bool = False
+) -> nn.Module:
     """A network without its classifier, for images of so many channels and this height and width.
 
-    `name` and `weights` are as `unalike.encoders.Timm` has them, and so are the errors.
+    `name`, `weights` and `by_order` are as `unalike.encoders.Timm` has them, and so are the errors.
     """
     shape: dict[str, Any] = {"num_classes": 0, "in_chans": channels}
     try:
@@ -28,13 +34,11 @@ def make_network(timm: Any, name: str, weights: str | None, channels: int, size:
         if weights is None or weights == HUB:
             network = timm.create_model(name, pretrained=weights == HUB, **shape)
         else:
-            network = _from_file(timm, name, Path(weights), known, shape)
+            network = _from_file(timm, name, Path(weights), known, shape, by_order)
     except InvalidParameter:
         raise
     except (RuntimeError, ValueError, AssertionError) as error:
-        raise InvalidParameter(
-            f"`name` must be a network that timm can make; {name!r} fails: {error}."
-        ) from error
+        raise InvalidParameter(f"`name` must be a network that timm can make; {name!r} fails: {error}.") from error
     _check_patches(network, size)
     made: nn.Module = network
     return made
@@ -49,9 +53,11 @@ def _known_pretraining(timm: Any, name: str) -> Any:
     return timm.get_pretrained_cfg(name)
 
 
-def _from_file(timm: Any, name: str, file: Path, known: Any, shape: dict[str, Any]) -> Any:
+def _from_file(timm: Any, name: str, file: Path, known: Any, shape: dict[str, Any], by_order: bool) -> Any:
     """The network with weights from a local file, which timm adapts to channels and size."""
     state = _read_state(file)
+    if by_order:
+        state = _named_by_order(timm, name, file, state)
     classifiers = known.classifier if known is not None else None
     for classifier in (classifiers,) if isinstance(classifiers, str) else classifiers or ():
         state = {key: value for key, value in state.items() if not key.startswith(f"{classifier}.")}
@@ -88,13 +94,35 @@ def _read_state(file: Path) -> dict[str, Any]:
     return tensors
 
 
+def _named_by_order(timm: Any, name: str, file: Path, state: dict[str, Any]) -> dict[str, Any]:
+    """The tensors under timm's names; those of a file that has its own names go in order, if all of them fit."""
+    tried = [timm.create_model(name, **shape).state_dict() for shape in ({}, {"num_classes": 0})]
+    if any(len(wanted.keys() & state.keys()) > len(wanted) // 2 for wanted in tried):
+        return state
+    for wanted in tried:
+        if _kinds(wanted) == _kinds(state):
+            return dict(zip(wanted, state.values(), strict=True))
+    ours, theirs = _kinds(tried[0]), _kinds(state)
+    place = next((at for at, (one, other) in enumerate(zip(ours, theirs, strict=False)) if one != other), len(theirs))
+    raise InvalidParameter(
+        f"`weights` must fit {name!r} in order, tensor for tensor, with by_order=True; {str(file)!r} has {len(theirs)} "
+        f"for {len(ours)}, and number {place} is {theirs[place] if place < len(theirs) else 'missing'} where "
+        f"{ours[place] if place < len(ours) else 'nothing'} is wanted. Give the file of this network."
+    )
+
+
+def _kinds(state: dict[str, Any]) -> list[tuple[str, tuple[int, ...]]]:
+    """What must agree, in order: the end of each name, such as ``running_mean``, and the shape."""
+    return [(key.rpartition(".")[2], tuple(value.shape)) for key, value in state.items()]
+
+
 def _misfit(name: str, file: Path, wanted: dict[str, Any], found: dict[str, Any], error: Exception) -> str:
     missing, unexpected = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
     shapes = [key for key in wanted.keys() & found.keys() if wanted[key].shape != found[key].shape]
     return (
         f"`weights` must fit {name!r}; {str(file)!r} has {len(missing)} missing keys {missing[:3]}, {len(unexpected)} "
         f"unexpected ones {unexpected[:3]} and {len(shapes)} of another shape. timm says: {str(error)[:200]}. "
-        "Give the file of this network."
+        "Give the file of this network; where only the names differ, say by_order=True."
     )
 
 
@@ -111,8 +139,39 @@ def _check_patches(network: Any, size: tuple[int, int]) -> None:
         )
 
 
+def freeze_all_but(network: Any, last: int) -> None:
+    """Ask for no gradients, but in so many of the last blocks or stages that have weights.
+
+    Raises
+    ------
+    InvalidParameter
+        The network has no more than that, or timm does not group its weights.
+    """
+    from timm.models import group_parameters
+
+    if not hasattr(network, "group_matcher"):
+        raise InvalidParameter(
+            f"`trainable` must meet a network whose weights timm groups; {type(network).__name__} has no groups. "
+            "Leave it out."
+        )
+    groups = group_parameters(network, network.group_matcher(coarse=True))
+    blocks = [names for _, names in sorted(groups.items(), key=lambda group: int(group[0])) if names]
+    if last >= len(blocks):
+        raise InvalidParameter(
+            f"`trainable` must leave a part of the network frozen; got {last} of {len(blocks)} blocks, the stem "
+            "included. Give fewer, or None to train everything."
+        )
+    chosen = {name for names in blocks[len(blocks) - last :] for name in names}
+    for name, weight in network.named_parameters():
+        weight.requires_grad_(name in chosen)
+
+
 def pretrained_moments(network: Any, channels: int) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation ``(channels,)`` of the images that the network's weights were trained on."""
+    architecture = str(network.pretrained_cfg.get("architecture", ""))
+    for start, (own_mean, own_std) in _OWN_MOMENTS.items():
+        if architecture.startswith(start):
+            return torch.full((channels,), own_mean), torch.full((channels,), own_std)
     mean, std = (torch.tensor(network.pretrained_cfg[name], dtype=torch.float32) for name in ("mean", "std"))
     if len(mean) == channels:
         return mean, std

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,8 @@ import numpy.typing as npt
 
 from unalike import reading, tabular
 from unalike.data import count, evenly, take
-from unalike.encoders.convnet import ConvNet
-from unalike.encoders.raw import Raw
 from unalike.errors import InvalidInput, InvalidParameter, NotFitted
-from unalike.modalities import nearcopies
+from unalike.modalities import nearcopies, tunedimages
 from unalike.modalities.imagefiles import (
     Images,
     check_channels,
@@ -30,10 +29,8 @@ from unalike.modalities.imagefiles import (
 from unalike.modalities.pixels import Checked, Layout, as_array, scaled, thumbnails
 from unalike.modalities.scale import reach, tell_of_another_scale
 from unalike.modalities.tiles import Tiles, check_tile, tiled, whole_boxes, worst
-from unalike.objectives.simclr import SimCLR
 from unalike.plain import is_whole
-from unalike.scorers.neighbors import KNN
-from unalike.types import Branch, Collection, FloatArray, IntArray, Schema, Training, View
+from unalike.types import Branch, Collection, FloatArray, IntArray, Schema, View
 from unalike.views.image import standard_image_view
 
 if TYPE_CHECKING:
@@ -60,7 +57,7 @@ class Image:
     ----------
     size : (int, int), optional
         Height and width that every image is resized to (bilinear, antialiased). None: that of the training
-        images when they agree, else their median; the longer side is at most 128.
+        images when they agree, else their median; the longer side is at most 128, or 224 with `weights`.
     layout : {"auto", "channels-last", "channels-first"}
         Of arrays with four axes. ``"auto"``: torch tensors have channels first; a numpy array has them where
         there are 1, 3 or 4, last if both ends fit.
@@ -73,6 +70,13 @@ class Image:
         Side in pixels of the overlapping square tiles that each image is cut into, for images that are larger than the
         network and hold small things. Each is judged, and the image's score is the highest of its tiles'; `size` is
         then that of tiles, by default `tile` itself. None: images are judged whole.
+
+    network : str
+        Of timm (``timm.list_models()``), for the default branches where there are `weights`.
+    weights : str or path, optional
+        Of the network: a local file of its state dict, whose names may be others where its tensors fit in order
+        (`encoders.Timm`), or ``"hub"``: they are *downloaded* on first use. None: a small network is trained from
+        scratch, and nothing is read.
 
     Attributes
     ----------
@@ -87,10 +91,14 @@ class Image:
     on_error: Literal["raise", "skip"] = "raise"
     workers: int | None = None
     tile: int | None = None
+    network: str = "tf_efficientnet_lite0"
+    weights: str | os.PathLike[str] | None = None
 
     name = "image"
 
     def __post_init__(self) -> None:
+        if self.weights is not None:
+            self.weights = os.fspath(self.weights)
         if self.layout not in ("auto", "channels-last", "channels-first"):
             raise InvalidParameter(
                 f"`layout` must be 'auto', 'channels-last' or 'channels-first'; got {self.layout!r}."
@@ -132,7 +140,9 @@ class Image:
         images = X if isinstance(X, np.ndarray) else self._looked_into(X if isinstance(X, Images) else listed(X))
         shapes = np.array([images.shape[1:]] if isinstance(images, np.ndarray) else images.shapes)
         self.channels_ = _channels(images, shapes)
-        height, width = self.size or (_typical_size(shapes[:, 1:]) if self.tile is None else (self.tile, self.tile))
+        largest = _LARGEST_SIDE if self.weights is None else tunedimages.LARGE
+        tile = None if self.tile is None else (self.tile, self.tile)
+        height, width = self.size or tile or _typical_size(shapes[:, 1:], largest)
         self.size_ = (int(height), int(width))
         self.reach_ = reach(self._some(images, _SEVERAL))
         return self
@@ -193,19 +203,8 @@ class Image:
         return standard_image_view(self.schema.shape)
 
     def branches(self) -> tuple[Branch, ...]:
-        """A small network trained from scratch by SimCLR, and raw pixels."""
-        training = Training(epochs=60, steps=600, batch_size=256)
-        return (
-            Branch(
-                name="contrast",
-                encoder=ConvNet(channels=(16, 32, 64), grid=2),
-                objective=SimCLR(temperature=0.2),
-                scorer=KNN(k=1),
-                training=training,
-            ),
-            Branch(name="pixels", encoder=Raw(), scorer=KNN(k=1)),
-            Branch(name="pixels-many", encoder=Raw(), scorer=KNN(k=0.025, most_rows=2000)),
-        )
+        """With weights the middle of the pretrained network, for large images its places; else trained from scratch."""
+        return tunedimages.branches(self.schema.shape, self.network, self.weights)
 
     def state(self) -> dict[str, Any]:
         """Channels, size and scale."""
@@ -285,9 +284,9 @@ def _channels(images: Collection, shapes: IntArray) -> int:
     return int(usual)
 
 
-def _typical_size(sizes: IntArray) -> tuple[int, int]:
+def _typical_size(sizes: IntArray, largest: int) -> tuple[int, int]:
     height, width = np.median(sizes, axis=0)
-    shrink = min(1.0, _LARGEST_SIDE / max(height, width))
+    shrink = min(1.0, largest / max(height, width))
     return max(1, round(height * shrink)), max(1, round(width * shrink))
 
 

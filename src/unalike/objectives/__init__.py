@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from unalike.objectives.anomalies import InjectAnomalies
     from unalike.objectives.channels import ChannelContrast
     from unalike.objectives.csi import CSI
+    from unalike.objectives.defects import SyntheticDefect
     from unalike.objectives.icl import ICL
     from unalike.objectives.injected import InjectedContrast
     from unalike.objectives.meanshift import MeanShifted
     from unalike.objectives.moco import MoCo
     from unalike.objectives.paano import PaAno
     from unalike.objectives.simclr import SimCLR
+    from unalike.objectives.spoiled import SpoiledContrast
+    from unalike.objectives.spoiling import SpoilImage
     from unalike.objectives.supcon import SupCon
     from unalike.objectives.synthetic import SyntheticContrast
     from unalike.objectives.temporal import TemporalContrast
@@ -36,12 +39,17 @@ NAMES = {
     "moco": "unalike.objectives.moco:MoCo",
     "paano": "unalike.objectives.paano:PaAno",
     "simclr": "unalike.objectives.simclr:SimCLR",
+    "spoiled": "unalike.objectives.spoiled:SpoiledContrast",
     "supcon": "unalike.objectives.supcon:SupCon",
     "synthetic-contrast": "unalike.objectives.synthetic:SyntheticContrast",
     "temporal": "unalike.objectives.temporal:TemporalContrast",
 }
 
-_TOOLS = {"inject-anomalies": "unalike.objectives.anomalies:InjectAnomalies"}
+_TOOLS = {
+    "inject-anomalies": "unalike.objectives.anomalies:InjectAnomalies",
+    "spoil-image": "unalike.objectives.spoiling:SpoilImage",
+    "synthetic-defect": "unalike.objectives.defects:SyntheticDefect",
+}
 
 __all__ = [
     "CARLA",
@@ -55,8 +63,11 @@ __all__ = [
     "MoCo",
     "PaAno",
     "SimCLR",
+    "SpoilImage",
+    "SpoiledContrast",
     "SupCon",
     "SyntheticContrast",
+    "SyntheticDefect",
     "TemporalContrast",
 ]
 

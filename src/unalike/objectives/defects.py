@@ -110,11 +110,13 @@ class SyntheticDefect:
         where = torch.zeros_like(data[:, :1], dtype=torch.bool)
         for number, name in enumerate(self.shapes):
             rows = (shape == number).nonzero()[:, 0]
-            where[rows] = self._shape(name, data[rows], own.rows(rows))
+            if len(rows):
+                where[rows] = self._shape(name, data[rows], own.rows(rows))
         made = data.clone()
         for number, name in enumerate(self.contents):
             rows = (content == number).nonzero()[:, 0]
-            made[rows] = self._content(name, data[rows], where[rows], other.rows(rows))
+            if len(rows):
+                made[rows] = self._content(name, data[rows], where[rows], other.rows(rows))
         made = torch.where(where, made, data)
         unit = _unit(data)
         weak = ((made - data).abs() / unit).flatten(1).amax(dim=1) < _LEAST_CHANGE

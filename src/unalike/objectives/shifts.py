@@ -12,19 +12,18 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from unalike.data import evenly
 from unalike.errors import InvalidInput, InvalidParameter, TrainingWarning
 from unalike.seeding import RowGenerator, derive
+from unalike.symmetry import change_by
 
 SHIFTS = {"rotate-90": 1, "rotate-180": 2, "rotate-270": 3}
 """Name to quarters of a turn, counter-clockwise."""
 
 _COMPARED = 512
-_FEWEST = 16
 
 
 def check_shifts(shifts: Any) -> None:
@@ -98,32 +97,6 @@ def telling(shifts: Sequence[Any], sample: Tensor, least: float) -> list[bool]:
                 stacklevel=2,
             )
     return kept
-
-
-def change_by(rows: Tensor, moved: Tensor) -> float:
-    """Probability that a shifted sample is farther from its nearest sample than a normal one from its nearest other.
-
-    Parameters
-    ----------
-    rows, moved : Tensor
-        ``(m, ...)`` each: normal samples, and the same ones shifted. A shifted sample may be nearest to itself, as
-        when it is symmetric. Distances are Euclidean in the values as they are; equal rows count once.
-
-    Returns
-    -------
-    float
-        In ``[0, 1]``, ties count half: 0.5 when shifted data is like normal data, less when the shift leaves
-        samples nearly as they were. NaN for fewer than 16 different samples.
-    """
-    flat = rows.flatten(1).double().nan_to_num().cpu()
-    first = torch.from_numpy(np.unique(flat.numpy(), axis=0, return_index=True)[1])
-    if len(first) < _FEWEST:
-        return math.nan
-    normal, other = flat[first], moved.flatten(1).double().nan_to_num().cpu()[first]  # (m, values) each
-    usual = torch.cdist(normal, normal).fill_diagonal_(math.inf).amin(dim=1)  # (m,)
-    found = torch.cdist(other, normal).amin(dim=1)  # (m,)
-    above, level = found[:, None] > usual, found[:, None] == usual  # (m, m)
-    return float(above.double().mean() + 0.5 * level.double().mean())
 
 
 def _rotated(data: Tensor, quarters: int, name: str) -> Tensor:

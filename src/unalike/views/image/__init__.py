@@ -12,7 +12,15 @@ from unalike.types import View
 from unalike.views.compose import Compose
 from unalike.views.image.color import ColorJitter, Grayscale
 from unalike.views.image.detail import Cutout, GaussianBlur, GaussianNoise
-from unalike.views.image.geometry import Affine, HorizontalFlip, RandomResizedCrop, Rotate, Translate, VerticalFlip
+from unalike.views.image.geometry import (
+    Affine,
+    HorizontalFlip,
+    RandomResizedCrop,
+    Rotate,
+    SymmetricFlip,
+    Translate,
+    VerticalFlip,
+)
 
 __all__ = [
     "Affine",
@@ -24,6 +32,7 @@ __all__ = [
     "HorizontalFlip",
     "RandomResizedCrop",
     "Rotate",
+    "SymmetricFlip",
     "Translate",
     "VerticalFlip",
     "standard_image_view",

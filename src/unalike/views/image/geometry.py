@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unalike.errors import InvalidParameter
 from unalike.seeding import RowGenerator
+from unalike.symmetry import is_symmetric
 from unalike.views import checks
 from unalike.views.image import pixels
 
@@ -213,6 +214,39 @@ class HorizontalFlip:
 
     def __call__(self, data: Tensor, generator: RowGenerator) -> Tensor:
         return _flip(data, generator, self.p, dim=3)
+
+
+@dataclass(frozen=True)
+class SymmetricFlip:
+    """Mirror left and right where mirrored training images are like the training images; see `unalike.symmetry`.
+
+    Where all shoes point to the left, a mirrored one is another thing, and it changes nothing.
+
+    Parameters
+    ----------
+    p : float
+        Chance that a sample is mirrored then.
+    flips : bool
+        Whether they are; set by `prepare`.
+
+    Raises
+    ------
+    InvalidParameter
+        When `p` is not in ``[0, 1]``.
+    """
+
+    p: float = 0.5
+    flips: bool = field(default=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        checks.probability("p", self.p)
+
+    def prepare(self, sample: Tensor) -> SymmetricFlip:
+        """A copy that knows whether training images ``(m, channels, height, width)`` are symmetric."""
+        return replace(self, flips=is_symmetric(sample))
+
+    def __call__(self, data: Tensor, generator: RowGenerator) -> Tensor:
+        return _flip(data, generator, self.p if self.flips else 0.0, dim=3)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,117 @@
+"""Normal images against spoiled ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unalike.errors import InvalidParameter
+from unalike.objectives.head import embedding_width
+from unalike.objectives.nearby import anomalous, check_count
+from unalike.objectives.pairs import make_plain
+from unalike.objectives.spoiling import SpoilImage
+from unalike.seeding import RowGenerator
+from unalike.types import Batch, View
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpoiledContrast:
+    """Settings of the contrast of images with spoiled ones.
+
+    A linear logit on the embedding tells them apart, each under a view (noise-contrastive estimation, as
+    `SyntheticContrast` for tables and `InjectedContrast` for series).
+
+    Parameters
+    ----------
+    spoil : SpoilImage
+        How images are spoiled.
+    per_image : int
+        Spoiled images for each normal one, 1 or more; normal and spoiled ones weigh the same in all.
+
+    Raises
+    ------
+    InvalidParameter
+        A setting is out of range.
+
+    References
+    ----------
+    Gutmann and Hyvarinen, "Noise-contrastive estimation: a new estimation principle for unnormalized statistical
+    models", AISTATS 2010. Turns as what is abnormal: Golan and El-Yaniv, "Deep anomaly detection using geometric
+    transformations", NeurIPS 2018; defects: Li et al., "CutPaste", CVPR 2021. The kinds together are ours.
+    """
+
+    spoil: SpoilImage = field(default_factory=SpoilImage)
+    per_image: int = 4
+
+    def __post_init__(self) -> None:
+        make_plain(self)
+        if not isinstance(self.spoil, SpoilImage):
+            raise InvalidParameter(f"`spoil` must be SpoilImage(...); got {self.spoil!r}. Leave it out for all kinds.")
+        check_count("per_image", self.per_image)
+
+    def build(self, encoder: nn.Module) -> SpoiledContrastObjective:
+        """Put `encoder` under a linear logit, whose weights torch's generator draws."""
+        return SpoiledContrastObjective(encoder, nn.Linear(embedding_width(encoder), 1), self)
+
+
+class SpoiledContrastObjective(nn.Module):
+    """The contrast with its network: `encoder`, then `logit`; higher logit = more like a normal image.
+
+    The logit is no anomaly score: of anomalies unlike the spoiled images it knows nothing. Score the embedding with
+    neighbours.
+
+    Parameters
+    ----------
+    encoder : Module
+        ``(n, channels, height, width) -> (n, width)``.
+    logit : Linear
+        ``(n, width) -> (n, 1)``.
+    settings : SpoiledContrast
+        How images are spoiled, and how many.
+    """
+
+    def __init__(self, encoder: nn.Module, logit: nn.Linear, settings: SpoiledContrast) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.logit = logit
+        self.settings = settings
+        self._spoil: Any = settings.spoil
+
+    def prepare(self, sample: Tensor) -> None:
+        """Know training images ``(m, channels, height, width)``, of which spoiled ones take parts."""
+        self._spoil = self.settings.spoil.prepare(sample)
+
+    def forward(self, batch: Batch, views: View, generator: RowGenerator) -> Tensor:
+        """Scalar loss: mean softplus(-logit) of the normal images plus mean softplus(logit) of the others.
+
+        Labelled anomalies join the spoiled images, with the weight of one each; they are not spoiled.
+
+        Raises
+        ------
+        NotFitted
+            Before `prepare`, where images are spoiled with parts of others.
+        """
+        normal = ~anomalous(batch)
+        real = views(batch.data, generator)
+        spoiled = [views(self.negatives(batch.data, generator), generator) for _ in range(self.settings.per_image)]
+        other = torch.cat([*(part[normal] for part in spoiled), real[~normal]])
+        logits = self.logit(self.encoder(torch.cat((real[normal], other)))).squeeze(1)
+        # Mixed precision gives logits of 8 bits.
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        of_real, of_other = logits.split((int(normal.sum()), len(other)))
+        return functional.softplus(-of_real).sum() / max(len(of_real), 1) + functional.softplus(of_other).mean()
+
+    def negatives(self, data: Tensor, generator: RowGenerator) -> Tensor:
+        """``(n, channels, height, width)``: each image spoiled.
+
+        Raises
+        ------
+        NotFitted
+            Before `prepare`, where images are spoiled with parts of others.
+        """
+        spoiled: Tensor = self._spoil(data, generator)
+        return spoiled
