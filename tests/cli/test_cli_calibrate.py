@@ -117,9 +117,9 @@ def test_embeddings_on_disk_are_those_of_the_model(place, tmp_path, model, data,
     if suffix == ".npy":
         found = np.load(output)
     elif suffix == ".npz":
-        arrays = np.load(output)
-        assert arrays["ids"].tolist() == ids.tolist()
-        found = arrays["embeddings"]
+        with np.load(output) as arrays:
+            assert arrays["ids"].tolist() == ids.tolist()
+            found = arrays["embeddings"]
     else:
         frame = pl.read_csv(output) if suffix == ".csv" else pl.read_parquet(output)
         assert frame.columns == ["id", *(f"e{number}" for number in range(expected.shape[1]))]

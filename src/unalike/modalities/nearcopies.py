@@ -121,7 +121,7 @@ def group(thumbnails: FloatArray) -> IntArray:
 
     Two images are linked when each is a near copy of the other, by a wider measure than that of `look`: up to half of
     the images may have one by chance, and the factor is at most 0.5. A group too many costs little, a near copy on both
-    sides of a split is what is to be avoided. Cost: grows as ``n^2``, about 0.1 s for 1,000 and 10 s
+    sides of a split is what is to be avoided. Cost: grows as ``n^2``, about 0.1 s for 1,000 and 3 s
     for 10,000 on one core.
 
     Parameters
