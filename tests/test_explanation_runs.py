@@ -13,8 +13,10 @@ from unalike.errors import InvalidInput
 from unalike.events import Event, Events
 from unalike.explanation.runs import stretch
 from unalike.scorers import KNN
+from unalike.thresholds import Conformal
 
 PERIOD = 40
+USUAL = Conformal(false_alarm_rate=0.05)
 
 
 def record(n: int, seed: int, channels: int = 3) -> np.ndarray[Any, Any]:
@@ -33,7 +35,7 @@ def spoilt() -> np.ndarray[Any, Any]:
 @pytest.fixture(scope="module")
 def detector() -> Detector:
     raw = Branch(name="windows", encoder="raw-window", scorer=KNN(k=3))
-    return Detector(modalities.Series(window=PERIOD), branches=[raw]).fit(record(3000, 0))
+    return Detector(modalities.Series(window=PERIOD), branches=[raw], threshold=USUAL).fit(record(3000, 0))
 
 
 def test_the_guilty_channel_and_the_stretch_are_found(detector: Detector) -> None:
@@ -99,7 +101,8 @@ def test_times_name_runs_and_stretches_and_the_frame_has_them() -> None:
         "t": pd.date_range("2026-01-01", periods=3000, freq="min"),
         **dict(zip("abc", record(3000, 0).T, strict=True)),
     }
-    detector = Detector(modalities.Series(time="t", window=PERIOD), branches=[raw]).fit(pd.DataFrame(columns))
+    series = modalities.Series(time="t", window=PERIOD)
+    detector = Detector(series, branches=[raw], threshold=USUAL).fit(pd.DataFrame(columns))
     live = pd.DataFrame({"t": columns["t"][:1200], **dict(zip("abc", spoilt().T, strict=True))})
     found = detector.explain(live, only=np.arange(300, 306))
     frame = found.to_frame()

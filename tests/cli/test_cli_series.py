@@ -211,7 +211,7 @@ def test_calibrate_and_update(place, tmp_path, capsys):
 
 def test_each_entity_by_its_own_threshold(place, tmp_path, capsys):
     model = tmp_path / "own.unalike"
-    rate = ["--false-alarm-rate", 0.05]
+    rate = ["--false-alarm-rate", 0.1]
     assert run("calibrate", place / "held.parquet", "-m", place / "m.unalike", "-o", model, "--threshold", "per-entity", *rate) == 0  # fmt: skip  # noqa: E501
     assert load(model).threshold_.counts_ == {"a": 200, "b": 200}
     own = load(model).threshold_.own_
@@ -278,7 +278,7 @@ def test_settings_in_a_file_and_options_over_them(place, tmp_path):
         '[modality]\ntype = "Series"\ntime = "when"\nentity = "host"\nwindow = 10\nstep = "5min"\nlongest_gap = 7\n'
         'scale = "entity"\nignore = ["note"]\n'
     )
-    own = ["--config", tmp_path / "s.toml", "-q", "-o", tmp_path / "m.unalike"]
+    own = ["--config", tmp_path / "s.toml", "-q", "-o", tmp_path / "m.unalike", "--false-alarm-rate", 0.05]
     assert run("fit", place / "train.parquet", *own, "--window", 14) == 0
     modality = load(tmp_path / "m.unalike").modality_
     assert (modality.window, modality.step, modality.longest_gap) == (14, "5min", 7)
