@@ -208,7 +208,7 @@ class Detecting(ScikitLearnBridge):
 
         Each step gets a provisional score at once, of the window that ends with it, and after `Stream.delay` steps the
         score that `anomaly_scores` gives it in the whole record. Provisional scores have a threshold of their own,
-        of the same kind, calibrated on windows of the held-out blocks.
+        of the same kind, calibrated on windows of the steps that calibrate `detect`.
 
         Parameters
         ----------
