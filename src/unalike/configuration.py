@@ -52,6 +52,8 @@ STAGES: dict[str, Mapping[str, str]] = {
         **views.NAMES,
         "compose": "unalike.views.compose:Compose",
         "inject-anomalies": "unalike.objectives.anomalies:InjectAnomalies",
+        "spoil-image": "unalike.objectives.spoiling:SpoilImage",
+        "synthetic-defect": "unalike.objectives.defects:SyntheticDefect",
     },
 }
 """What each stage's parts may be called."""
@@ -66,6 +68,8 @@ _STAGE_OF = {
     "each": "thresholds",
     "shifts": "views",
     "injection": "views",
+    "spoil": "views",
+    "defect": "views",
 }
 """Stage of what a keyword or a field of that name holds."""
 

@@ -12,7 +12,16 @@ import torch
 from torch import nn
 
 from unalike.lookup import named
-from unalike.objectives import CSI, NAMES, ChannelContrast, InjectAnomalies, InjectedContrast, MoCo
+from unalike.objectives import (
+    CSI,
+    NAMES,
+    ChannelContrast,
+    DefectContrast,
+    InjectAnomalies,
+    InjectedContrast,
+    MoCo,
+    SyntheticDefect,
+)
 from unalike.objectives.build import build_objective
 from unalike.objectives.losses import info_nce
 from unalike.persistence.codec import Packer, Unpacker
@@ -24,6 +33,10 @@ CHANNELS, LENGTH = 2, 24
 
 SERIES = ("carla", "channels", "injected", "paano", "temporal")
 """What is for windows of series; the others get rows of a table."""
+
+IMAGES = ("defects", "spoiled")
+"""What is for images."""
+SIDE = 8
 
 
 class Encoder(nn.Module):
@@ -65,6 +78,27 @@ class ChannelEncoder(nn.Module):
         return self.of_channels(data.flatten(0, 1)).reshape(len(data), -1)
 
 
+class ImageEncoder(nn.Module):
+    """A network with places."""
+
+    width = 8
+    grid = (4, 4)
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(CHANNELS, 12, 3, 2, 1), nn.Tanh(), nn.Conv2d(12, self.width, 1))
+
+    def forward(self, data):
+        return self.locations(data).mean(dim=1)
+
+    def locations(self, data):
+        return self.layers(data).flatten(2).transpose(1, 2)
+
+
+def of_images(objective):
+    return objective in IMAGES or isinstance(objective, DefectContrast)
+
+
 def of_series(objective):
     return objective in SERIES or isinstance(objective, (ChannelContrast, InjectedContrast))
 
@@ -72,6 +106,8 @@ def of_series(objective):
 def encoder_for(objective):
     if isinstance(objective, ChannelContrast):
         return ChannelEncoder()
+    if of_images(objective):
+        return ImageEncoder()
     return SeriesEncoder() if of_series(objective) else Encoder()
 
 
@@ -87,7 +123,7 @@ class OfTheUser(nn.Module):
 
 
 def views(data, generator):
-    if data.shape[2] == LENGTH:
+    if data.ndim == 4 or data.shape[2] == LENGTH:
         return data + 0.3 * generator.normal(*data.shape[1:])
     values = data[..., 0] + 0.3 * generator.normal(data.shape[1])
     return torch.stack((values, data[..., 1]), dim=-1)
@@ -107,9 +143,19 @@ def windows(n, seed=0):
     return (0.5 + height) * (0.5 / (1.0 + number) * torch.arange(float(LENGTH)) + 6.0 * phase + number).sin()
 
 
+def images(n, seed=0):
+    """Smooth pictures, each of a height and a phase of its own."""
+    phase, height = RowGenerator(seed, torch.arange(n)).uniform(2, 1, 1, 1).unbind(dim=1)
+    down, right = torch.meshgrid(torch.arange(float(SIDE)), torch.arange(float(SIDE)), indexing="ij")
+    number = torch.arange(float(CHANNELS))[:, None, None]
+    return (0.5 + height) * (0.7 * down + 0.3 * right * number + phase).sin()
+
+
 @pytest.fixture
 def rows(objective):
     """Normal rows of a kind that the objective takes: ``rows(n, seed)``."""
+    if of_images(objective):
+        return images
     return windows if of_series(objective) else table_rows
 
 
@@ -126,6 +172,7 @@ PLAIN = InjectAnomalies(kinds=("level-shift",), shift_size=(2.0, 3.0), length=(0
 SETTINGS = {
     "channels": ChannelContrast(injection=PLAIN),
     "csi": CSI(shifts=(negated,)),
+    "defects": DefectContrast(defect=SyntheticDefect(contents=("shade",), strength=(3.0, 4.0), area=(0.2, 0.3))),
     "injected": InjectedContrast(injection=PLAIN),
     "moco": MoCo(queue=24),
 }
@@ -282,9 +329,13 @@ def test_anomalies_are_pushed_from_the_normal_rows(make, objective, rows):
     """Alike at the start, unlike after training with labels: the mean cosine between the two kinds falls."""
     if objective is OfTheUser:
         pytest.skip("knows no labels")
+    if isinstance(objective, DefectContrast):
+        pytest.skip("tells places, of which the embedding is the mean")
     anomalies = rows(8, seed=1)
     if of_series(objective):
         anomalies[:, :, 6:18] += 1.0
+    elif of_images(objective):
+        anomalies[:, :, 2:6, 2:6] += 2.0
     else:
         anomalies[..., 0] += torch.tensor([0.5, 0.5, 0.5, -0.5])
     batch = with_anomalies(rows(32), anomalies)

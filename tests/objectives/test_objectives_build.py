@@ -74,7 +74,7 @@ def test_what_is_no_objective_is_refused(objective, message):
 
 def test_the_stage_exports_its_names_without_importing_torch():
     named = {entry.rpartition(":")[2] for entry in stage.NAMES.values()}
-    assert set(stage.__all__) == {"NAMES", "InjectAnomalies", *named}
+    assert set(stage.__all__) == {"NAMES", "InjectAnomalies", "SpoilImage", "SyntheticDefect", *named}
     assert stage.SimCLR is SimCLR
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = stage.Nothing

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unalike.objectives.meanshift import MeanShifted
     from unalike.objectives.moco import MoCo
     from unalike.objectives.paano import PaAno
+    from unalike.objectives.places import DefectContrast
     from unalike.objectives.simclr import SimCLR
     from unalike.objectives.spoiled import SpoiledContrast
     from unalike.objectives.spoiling import SpoilImage
@@ -33,6 +34,7 @@ NAMES = {
     "carla": "unalike.objectives.triplet:CARLA",
     "channels": "unalike.objectives.channels:ChannelContrast",
     "csi": "unalike.objectives.csi:CSI",
+    "defects": "unalike.objectives.places:DefectContrast",
     "icl": "unalike.objectives.icl:ICL",
     "injected": "unalike.objectives.injected:InjectedContrast",
     "mean-shifted": "unalike.objectives.meanshift:MeanShifted",
@@ -57,6 +59,7 @@ __all__ = [
     "ICL",
     "NAMES",
     "ChannelContrast",
+    "DefectContrast",
     "InjectAnomalies",
     "InjectedContrast",
     "MeanShifted",

@@ -72,7 +72,8 @@ class SpoilImage:
         some = sample.detach()[:: max(1, len(sample) // _COMPARED)][:_COMPARED]
         changes = {turn: change_by(some, torch.rot90(some, turn, (2, 3))) for turn in fitting}
         turns = tuple(turn for turn, change in changes.items() if math.isnan(change) or change >= LEAST_CHANGE)
-        return replace(self, defect=self.defect.prepare(sample), turns=turns)
+        pool = replace(self.defect, contents=("another",)).prepare(sample).pool
+        return replace(self, defect=replace(self.defect, pool=pool), turns=turns)
 
     @property
     def used(self) -> tuple[str, ...]:

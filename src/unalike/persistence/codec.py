@@ -31,6 +31,8 @@ _MORE_TYPES = {
     "Split": "unalike.data:Split",
     "Training": "unalike.types:Training",
     "objectives.InjectAnomalies": "unalike.objectives.anomalies:InjectAnomalies",
+    "objectives.SpoilImage": "unalike.objectives.spoiling:SpoilImage",
+    "objectives.SyntheticDefect": "unalike.objectives.defects:SyntheticDefect",
     "scorers.Fusion": "unalike.scorers.fusion:Fusion",
     "scorers.Outlier": "unalike.scorers.adapter:Outlier",
     "scorers.PerBlock": "unalike.scorers.blocks:PerBlock",
