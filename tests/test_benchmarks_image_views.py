@@ -28,7 +28,7 @@ def test_the_file_has_a_line_per_method_and_view(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(image_views, "BATCHES", {32: 2, 64: 2})
     out = tmp_path / "views.csv"
     assert image_views.main(["--sizes", "32,64", "--rounds", "1", "--out", str(out)]) == 0
-    lines = list(csv.DictReader(out.open()))
+    lines = list(csv.DictReader(out.read_text().splitlines()))
     assert [(line["size"], line["view"]) for line in lines[::4]] == [
         ("32", "crop-colour"),
         ("64", "crop-colour"),

@@ -13,6 +13,7 @@ BUILT_IN = {
     "InvalidInput": ValueError,
     "InvalidParameter": ValueError,
     "NotFitted": AttributeError,
+    "CannotExport": ValueError,
     "NotCalibrated": errors.NotFitted,
     "TrainingFailed": RuntimeError,
     "CannotLoad": ValueError,

@@ -55,7 +55,8 @@ class Timm:
     grid : (int, int), optional
         Rows and columns of the places of `Backbone.locations`. None: those of the finest of the `layers`.
     neighborhood : int
-        Odd number of places a side that are averaged into one, in each layer.
+        Odd number of places a side that are averaged into one, in each layer; PatchCore has 3, 1 finds more here
+        (docs/decisions/0012).
 
     Raises
     ------
@@ -84,7 +85,7 @@ class Timm:
     trainable: int | None = None
     by_order: bool = False
     grid: tuple[int, int] | None = None
-    neighborhood: int = 3
+    neighborhood: int = 1
 
     def __post_init__(self) -> None:
         if self.weights is not None:
@@ -165,7 +166,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = ChannelScale(channels)
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self.size = size
         self.taken = taken
         self.norm = settings.layers is None

@@ -81,7 +81,7 @@ class ConvNet:
             stages += [nn.Conv2d(before, after, 3, padding=1), group_norm(after), activation()]
             before = after
         head = nn.Linear(before * self.grid**2, self.width)
-        body = nn.Sequential(*stages).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        body = nn.Sequential(*stages).to(memory_format=torch.channels_last)
         return PooledEncoder(channels, body, head, (height, width), self.width, self.grid, last=True)
 
 

@@ -218,7 +218,7 @@ class Blocks(nn.Module):
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Scores ``(n,)``."""
-        parts = embeddings.unflatten(1, (len(self.scorers), self.width)).unbind(1)
+        parts = embeddings.reshape(-1, len(self.scorers), self.width).unbind(1)
         scores = torch.stack([score(part) for score, part in zip(self.scorers, parts, strict=True)], dim=1) / self.units
         if self.combine == "max":
             return scores.amax(dim=1)
