@@ -11,7 +11,7 @@ from unalike.encoders import ConvNet, Timm
 from unalike.errors import InvalidInput, InvalidParameter, NotFitted
 from unalike.objectives import DefectContrast, SpoiledContrast, SpoilImage, SyntheticDefect
 from unalike.objectives.defects import CONTENTS, SHAPES
-from unalike.seeding import RowGenerator, isolated
+from unalike.seeding import RowGenerator, derive, isolated
 from unalike.types import Batch, Schema
 
 N = 64
@@ -151,8 +151,10 @@ def test_loss_of_spoiled_images_is_that_of_a_classifier():
         objective = SpoiledContrast(per_image=2).build(Flat())
     objective.prepare(data)
     batch = Batch(data=data, index=torch.arange(12), label=torch.tensor([0] * 10 + [1] * 2))
-    draws = generator(12, 4)
-    spoiled = torch.cat([objective.negatives(data, draws)[:10] for _ in range(2)])
+    copies = RowGenerator(derive(0, "spoiled-contrast"), generator(12, 4).integers(2**62, 2).T.flatten())
+    spoiled = objective.negatives(torch.cat((data, data)), copies)
+    assert not torch.equal(spoiled[:12], spoiled[12:])
+    spoiled = torch.cat((spoiled[:10], spoiled[12:22]))
     logits = objective.logit(objective.encoder(torch.cat((data[:10], spoiled, data[10:])))).squeeze(1)
     target = torch.cat((torch.ones(10), torch.zeros(22)))
     each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")

@@ -87,6 +87,25 @@ def test_added_rows_equal_a_new_fit():
     np.testing.assert_allclose(grown.reference_scores_, whole.reference_scores_, rtol=1e-12)
 
 
+def test_absorbed_rows_are_scored_without_themselves_and_leave_again():
+    scorer = LocalKNN(k=3).fit(BANK[:100])
+    unit, reference = scorer.unit_, scorer.reference_scores_
+    absorbed = scorer.absorb(BANK[100:])
+    assert (scorer.unit_, scorer.absorbed_) == (unit, 60)
+    np.testing.assert_array_equal(scorer.reference_scores_, reference)
+    whole = LocalKNN(k=3).fit(BANK)
+    np.testing.assert_allclose(absorbed, whole.reference_scores_[100:] * (unit / whole.unit_) ** 0.5, rtol=1e-9)
+    np.testing.assert_allclose(scorer.score(NEW), whole.score(NEW) * (unit / whole.unit_) ** 0.5, rtol=1e-9)
+    again = LocalKNN(k=3)
+    again.restore(scorer.state())
+    np.testing.assert_array_equal(again.score(NEW), scorer.score(NEW))
+    full = LocalKNN(k=3, most_rows=100).fit(BANK[:100])
+    before = full.score(BANK[100:])
+    np.testing.assert_array_equal(full.absorb(BANK[100:]), before)
+    grown = scorer.add(BANK[100:])
+    np.testing.assert_allclose(grown.score(NEW), whole.score(NEW), rtol=1e-12)
+
+
 @pytest.mark.parametrize("settings", [{"power": 1.5}, {"power": -0.1}, {"k": 0}, {"k": 0.1}, {"metric": "l1"}])
 def test_settings_out_of_range(settings):
     with pytest.raises(InvalidParameter, match=next(iter(settings))):

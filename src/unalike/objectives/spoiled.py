@@ -14,7 +14,7 @@ from unalike.objectives.head import embedding_width
 from unalike.objectives.nearby import anomalous, check_count
 from unalike.objectives.pairs import make_plain
 from unalike.objectives.spoiling import SpoilImage
-from unalike.seeding import RowGenerator
+from unalike.seeding import RowGenerator, derive
 from unalike.types import Batch, View
 
 
@@ -97,8 +97,11 @@ class SpoiledContrastObjective(nn.Module):
         """
         normal = ~anomalous(batch)
         real = views(batch.data, generator)
-        spoiled = [views(self.negatives(batch.data, generator), generator) for _ in range(self.settings.per_image)]
-        other = torch.cat([*(part[normal] for part in spoiled), real[~normal]])
+        # All copies at once, each with draws of its own: a batch for each would cost more than the network.
+        copies = generator.integers(2**62, self.settings.per_image).T.flatten()
+        own = RowGenerator(derive(0, "spoiled-contrast"), copies)
+        spoiled = views(self.negatives(batch.data.repeat(self.settings.per_image, 1, 1, 1), own), own)
+        other = torch.cat((spoiled[normal.repeat(self.settings.per_image)], real[~normal]))
         logits = self.logit(self.encoder(torch.cat((real[normal], other)))).squeeze(1)
         # Mixed precision gives logits of 8 bits.
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -50,7 +50,7 @@ class LocalKNN:
     local_ : ndarray
         ``(m,)``: the mean distance of each bank row to its nearest others; of one group none counts.
     unit_ : float
-        The median of these.
+        The median of these when the bank was fitted.
     reference_scores_ : ndarray
         ``(r,)`` scores of `reference`; without one, leave-one-out over at most 5,000 evenly spaced bank rows, leaving
         out whole `groups` when given.
@@ -104,6 +104,27 @@ class LocalKNN:
         self._refer(reference)
         return self
 
+    def absorb(self, embeddings: FloatArray, groups: IntArray | None = None) -> FloatArray:
+        """Append held-out rows to the bank and give their leave-one-out scores, as `KNN.absorb`; `unit_` stays.
+
+        What is usual is measured anew, each row's neighbours with the row among theirs, which makes ``l`` rather
+        smaller than beside a new row. Other than with `KNN`, it is not certain that no score rises as the bank grows:
+        ``l`` falls, too.
+        """
+        require_fitted(self, "knn_")
+        before = len(self.knn_.bank_)
+        self.knn_.absorb(embeddings, groups)
+        if len(self.knn_.bank_) == before:
+            return self.score(embeddings)
+        distances, positions = self.knn_.nearest_others(np.arange(len(self.knn_.bank_)), self.k)
+        self.local_ = _mean(distances)
+        return self._compared(distances[before:], positions[before:])
+
+    @property
+    def absorbed_(self) -> int:
+        """How many of the bank's last rows were absorbed."""
+        return self.knn_.absorbed_
+
     def robust(self) -> Self:
         """As `KNN.robust`."""
         return replace(self, k=int(self._bank().robust().k))
@@ -113,13 +134,15 @@ class LocalKNN:
         return {
             **{f"{_BANK}{name}": value for name, value in self.knn_.state().items()},
             "local": self.local_,
+            "unit": self.unit_,
             "reference_scores": self.reference_scores_,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.knn_ = self._bank()
         self.knn_.restore({name.removeprefix(_BANK): v for name, v in state.items() if name.startswith(_BANK)})
-        self._measure(np.asarray(state["local"], dtype=np.float64))
+        self.local_ = np.asarray(state["local"], dtype=np.float64)
+        self.unit_ = float(state["unit"])
         self.reference_scores_: FloatArray = np.asarray(state["reference_scores"], dtype=np.float64)
 
     def _bank(self) -> KNN:
@@ -128,16 +151,13 @@ class LocalKNN:
     def _refer(self, reference: FloatArray | None) -> None:
         bank = self.knn_.bank_
         distances, positions = self.knn_.nearest_others(np.arange(len(bank)), self.k)
-        self._measure(_mean(distances))
+        self.local_ = _mean(distances)
+        self.unit_ = float(np.median(self.local_)) or float(np.mean(self.local_)) or 1.0
         if reference is not None:
             self.reference_scores_ = self.score(checked(reference, name="reference", width=bank.shape[1]))
             return
         chosen = evenly(len(bank), _LARGEST_REFERENCE)
         self.reference_scores_ = self._compared(distances[chosen], positions[chosen])
-
-    def _measure(self, local: FloatArray) -> None:
-        self.local_ = local
-        self.unit_ = float(np.median(local)) or float(np.mean(local)) or 1.0
 
     def _compared(self, distances: FloatArray, positions: IntArray) -> FloatArray:
         """``(n,)`` scores from ``(n, k)`` distances to bank rows and their positions; NaN marks no neighbour."""
