@@ -105,7 +105,7 @@ class DefectContrastObjective(nn.Module):
         real = views(batch.data, generator)
         spoiled, where = self._defect.spoil(views(batch.data, generator), generator)
         logits = self._logits(torch.cat((real, spoiled[normal])))  # (n + normal, places)
-        of_real, of_spoiled = logits.split((len(real), int(normal.sum())))
+        of_real, of_spoiled = torch.split(logits, [len(real), int(normal.sum())])
         covered = self._cover(where[normal])  # (normal, places)
         defect = (covered >= self.settings.least_cover) | (covered == covered.amax(dim=1, keepdim=True))
         told = [of_spoiled[defect], of_real[~normal].amin(dim=1)]
