@@ -138,16 +138,16 @@ def alarms(rows: Rows) -> Table:
 def live(rows: Rows) -> Table:
     """One line per collection, and one for all: what a stream told at once, and the default afterwards.
 
-    Means over the series that both finished, but for the realised rate: its median. A delay counts detected segments.
+    Means over the fits of which there are both; of the realised rate, the median. A delay counts detected segments.
     """
     columns = ("vus_pr", "detected", "delay", "false_alarm_rate", "alarms", "alarms_day")
     table = [["collection", "series", "VUS-PR", "segments detected", "delay, steps", "realised (median)"]]
     table[0] += ["alarms per 10,000 steps", "alarms per day"]
     both = [[row for row in rows if row["method"] == method] for method in ("stream", "unalike")]
-    common = {row["data"] for row in both[0]} & {row["data"] for row in both[1]}
-    collections = sorted({_collection(row) for row in rows if row["data"] in common})
-    for name in [*collections, *(["all"] if common else [])]:
-        parts = [[row for row in mine if row["data"] in common and name in ("all", _collection(row))] for mine in both]
+    common = {_fit(row) for row in both[0]} & {_fit(row) for row in both[1]}
+    both = [[row for row in mine if _fit(row) in common] for mine in both]
+    for name in [*sorted({_collection(row) for row in both[0]}), *(["all"] if common else [])]:
+        parts = [[row for row in mine if name in ("all", _collection(row))] for mine in both]
         values = [[per_series(part, column) for column in columns] for part in parts]
         cells = [" / ".join(how(_mean(one)) for one in pair) for how, *pair in zip(_LIVE, *values, strict=True)]
         cells[3] = " / ".join(_percent(_median(found[3])) for found in values)
@@ -173,6 +173,10 @@ def _asked(row: Mapping[str, str], wanted: str) -> bool:
     if wanted in ("tune", "confirm"):
         return (float(row["tune"]) == 1) == (wanted == "tune")
     return wanted in (row[KEY[0]], _collection(row))
+
+
+def _fit(row: Mapping[str, str]) -> tuple[str, str]:
+    return row["data"], row["seed"]
 
 
 def _collection(row: Mapping[str, str]) -> str:

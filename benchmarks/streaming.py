@@ -1,13 +1,15 @@
 """How long a stream takes for one step, and for steps in chunks; ``python -m benchmarks.streaming``.
 
-Synthetic records of 25,000 steps at window 128, one thread. Prints one line per number of channels; nothing is kept,
-for the figures depend on the machine.
+Synthetic records of 25,000 steps at window 128, one thread. Prints one line per number of channels, and appends it to
+``--out``. The figures depend on the machine: compare lines of two versions only where they were measured in turn.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,20 +51,35 @@ def measured(channels: int, pushes: int) -> dict[str, float]:
         "median ms": float(np.median(walls)),
         "95% ms": float(np.quantile(walls, 0.95)),
         "processor: median ms": float(np.median(processor)),
-        "5% ms": float(np.quantile(processor, 0.05)),
+        "processor: 5% ms": float(np.quantile(processor, 0.05)),
         "steps/s in chunks": _CHUNK / (time.perf_counter() - start),
     }
+
+
+def append(path: Path, name: str, channels: int, figures: dict[str, float]) -> None:
+    """A line of a CSV file, which has a header from the first on."""
+    row = {"name": name, "channels": channels, **{key: f"{value:.4g}" for key, value in figures.items()}}
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--channels", type=int, nargs="+", default=[1, 38])
     parser.add_argument("--pushes", type=int, default=400)
+    parser.add_argument("--out", type=Path, help="CSV file that lines are appended to")
+    parser.add_argument("--name", default="", help="of the version that is measured, in the file")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     for channels in chosen.channels:
         figures = measured(channels, chosen.pushes)
         print(f"{channels} channels: " + ", ".join(f"{name} {value:.3g}" for name, value in figures.items()))
+        if chosen.out is not None:
+            append(chosen.out, chosen.name, channels, figures)
 
 
 if __name__ == "__main__":

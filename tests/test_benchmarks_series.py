@@ -289,7 +289,7 @@ class TestSummary:
                 results.append(Key(name, "univariate", 0, "stream"), values)
         header, ucr, every = series_summary.live(series_summary.read_rows(file))
         assert header[:3] == ["collection", "series", "VUS-PR"]
-        assert ucr == ["ucr", "2", "0.300 / 0.600", "0.25 / 0.50", "7.0 / 0.5", "5.00% / 50.00%", "3.0 / 0.5", " / 0.5"]
+        assert ucr == ["ucr", "2", "0.300 / 0.700", "0.25 / 0.50", "7.0 / 0.5", "5.00% / 50.00%", "3.0 / 0.5", " / 0.5"]
         assert every[1:] == ucr[1:]
         assert "as told at once" in series_summary.report(file, "unalike", [], markdown=True)
 
