@@ -3,8 +3,9 @@
 With the pretrained network (`modalities.Image(network=, weights=)`):
 
 - ``unalike``: the default;
-- ``frozen``, ``no-adaptation``: the same fusion, every trained network as it was before training;
-- ``contrast``, ``untrained-alone``: the trained networks alone, and those before training;
+- ``frozen``, ``no-adaptation``: the same fusion, every trained network as it was before training; the default itself
+  where none trains;
+- ``contrast``, ``untrained-alone``: the trained networks alone, and those before training, where some train;
 - ``patchbank``: one branch, a memory bank of frozen patches;
 - ``unalike-5%``: the default, told that up to 5% of the training images may be anomalies;
 - ``unalike-updated``: the default after `Detector.update` with the images that come later.
@@ -124,7 +125,9 @@ class ImageDefault:
         )
 
     def _read(self, method: str) -> Detector:
-        return reading(self.detector, READINGS[method])
+        trains = any(branch.untrained is not None for branch in self.detector.branches_)
+        asked = READINGS[method]
+        return reading(self.detector, "unalike" if asked == "untrained" and not trains else asked)
 
 
 def modality(*, weights: bool, size: tuple[int, int] | None = None) -> Any:
@@ -180,7 +183,8 @@ def scratch(seed: int) -> ImageDefault:
 
 
 OURS: dict[str, Maker] = {
-    **dict.fromkeys(("unalike", "frozen", "no-adaptation", "contrast", "untrained-alone"), pretrained),
+    **dict.fromkeys(("unalike", "frozen", "no-adaptation"), pretrained),
+    **dict.fromkeys(("contrast", "untrained-alone"), partial(ImageDefault, weights=True)),
     "patchbank": partial(ImageDefault, patches=True),
     **dict.fromkeys(SMALL_ONLY, scratch),
     "unalike-5%": partial(ImageDefault, expected=0.05),

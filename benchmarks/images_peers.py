@@ -34,6 +34,7 @@ PRELOAD = (
 
 _CHUNK = 1_000
 _PIXEL_SIDE = 32
+_TEMPERATURE = 0.2
 
 Vectors = npt.NDArray[np.float32]
 Features = Callable[[Images], Vectors]
@@ -93,7 +94,7 @@ class Unscaled(Peer):
 
 
 class Lightly:
-    """lightly's SimCLR with the network, batches and steps of our default from scratch, and its scorer.
+    """lightly's SimCLR with the network, steps, images a step and scorer of our default from scratch.
 
     Views are lightly's own (crops, flips, brightness and contrast; no blur and no colours on small grey images), drawn
     by torchvision for each image; the loss is its ``NTXentLoss``, the head its ``SimCLRProjectionHead``.
@@ -123,14 +124,16 @@ class Lightly:
         data = modality.tensors(images)
         encoder.prepare(data)
         self._modality, self._encoder, self._scorer = modality, encoder, copy.deepcopy(branch.scorer)
-        self._learn(data, branch.training, getattr(branch.objective, "temperature", 0.2))
+        # What one step of ours puts through the network: views, or normal images and their spoiled ones.
+        per_image = 1 + getattr(branch.objective, "per_image", 1)
+        self._learn(data, branch.training, branch.training.batch_size * per_image // 2)
         self._scorer.fit(self._embedded(train.images))
 
     def score(self, test: Images, method: str = "") -> FloatArray:
         scores: FloatArray = self._scorer.score(self._embedded(test))
         return scores
 
-    def _learn(self, data: Any, training: Any, temperature: float) -> None:
+    def _learn(self, data: Any, training: Any, pairs: int) -> None:
         import torch
 
         side = int(data.shape[-1])
@@ -138,17 +141,17 @@ class Lightly:
             input_size=side, cj_strength=0.5, random_gray_scale=0.0, gaussian_blur=0.0, normalize=None
         )
         head = self._library.models.modules.heads.SimCLRProjectionHead(self._encoder.width, 256, 128)
-        loss = self._library.loss.NTXentLoss(temperature=temperature)
+        loss = self._library.loss.NTXentLoss(temperature=_TEMPERATURE)
         both = torch.nn.Sequential(self._encoder, head).train()
         optimiser = torch.optim.Adam(both.parameters(), lr=training.learning_rate)
-        size = min(training.batch_size, len(data))
+        size = min(pairs, len(data))
         steps = min(training.steps or 10**9, (training.epochs or 50) * (len(data) // size))
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         pictures = [_picture(image) for image in data]
         rows = np.random.default_rng(self._seed)
         for _ in range(steps):
-            pairs = [transform(pictures[row]) for row in rows.choice(len(pictures), size=size, replace=False)]
-            first, second = (torch.stack([_channels(pair[at], data.shape[1]) for pair in pairs]) for at in (0, 1))
+            drawn = [transform(pictures[row]) for row in rows.choice(len(pictures), size=size, replace=False)]
+            first, second = (torch.stack([_channels(pair[at], data.shape[1]) for pair in drawn]) for at in (0, 1))
             value = loss(both(first), both(second))
             optimiser.zero_grad()
             value.backward()
