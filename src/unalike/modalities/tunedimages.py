@@ -55,7 +55,7 @@ def _from_scratch() -> tuple[Branch, ...]:
         scorer=LocalKNN(k=5, power=0.25),
         views=view(),
         training=Training(
-            steps=1000, batch_size=24, optimizer="adamw", learning_rate=2e-3, weight_decay=1e-4, warmup=0.03
+            epochs=100, steps=1000, batch_size=24, optimizer="adamw", learning_rate=2e-3, weight_decay=1e-4, warmup=0.03
         ),
     )
     return contrast, Branch(name="pixels", encoder=Raw(), scorer=KNN(k=1), weight=0.5)
