@@ -114,6 +114,7 @@ class Lightly:
         import torch
 
         from unalike import modalities
+        from unalike.types import Training
 
         modality = modalities.Image()
         images = modality.check(train.images)
@@ -126,7 +127,8 @@ class Lightly:
         self._modality, self._encoder, self._scorer = modality, encoder, copy.deepcopy(branch.scorer)
         # What one step of ours puts through the network: views, or normal images and their spoiled ones.
         per_image = 1 + getattr(branch.objective, "per_image", 1)
-        self._learn(data, branch.training, branch.training.batch_size * per_image // 2)
+        training = branch.training or Training()
+        self._learn(data, training, training.batch_size * per_image // 2)
         self._scorer.fit(self._embedded(train.images))
 
     def score(self, test: Images, method: str = "") -> FloatArray:
