@@ -39,7 +39,7 @@ def run(path, samples, name="images"):
 
 @pytest.fixture(scope="module")
 def fitted():
-    small = encoders.ConvNet(channels=(8,), width=8)
+    small = encoders.Mirrored(encoder=encoders.ConvNet(channels=(8,), width=8), mirror=True)
     branches = [
         Branch(name="conv", encoder=small, scorer=scorers.KNN(metric="cosine"), skip=encoders.Raw()),
         Branch(name="mixture", encoder=encoders.Raw(), scorer=scorers.GaussianMixture(n_components=2)),
@@ -128,7 +128,11 @@ def test_decisions_and_p_values_are_held_to_the_scores(fitted):
 
 def test_a_network_of_timm_and_both_resizes_are_in_the_graph(tmp_path):
     encoder = encoders.Timm(name="test_efficientnet", size=32, layers=(1, 2))
-    branches = [Branch(name="net", encoder=encoder, scorer=scorers.KNN(k=2, distance="mean"))]
+    whole = encoders.Mirrored(encoder=encoder, mirror=False, rescale=True)
+    branches = [
+        Branch(name="whole", encoder=whole, scorer=scorers.LocalKNN(k=2)),
+        Branch(name="places", encoder=encoder, scorer=scorers.PatchBank(size=50)),
+    ]
     detector = Detector("image", branches=branches, threshold=RATE).fit(digit_like(60, 0, size=20, channels=3))
     path = unalike.export(detector, tmp_path / "m.onnx", resize=True, pixels="float32")
     for size in ((20, 20), (31, 17), (64, 50)):
@@ -201,6 +205,8 @@ SCORERS = [
     scorers.KNN(k=3, distance="mean", metric="cosine"),
     scorers.KNN(k=0.2, most_rows=40),
     scorers.KNN(k=500),
+    scorers.LocalKNN(k=4),
+    scorers.LocalKNN(k=3, power=1.0, metric="cosine"),
     scorers.Centroid(),
     scorers.Centroid("cosine"),
     scorers.Mahalanobis(),
@@ -224,9 +230,21 @@ def test_modules_score_as_their_scorers(scorer, dtype):
     labelled = {"anomalies": rows[:3] + 7} if isinstance(scorer, scorers.NeighborRatio) else {}
     scorer.fit(rows, **labelled)
     new = np.concatenate([rows[:5], rows[:20] + rng.normal(size=(20, 6)), 1e4 * rows[:2], 0 * rows[:1]]).astype(dtype)
+    if isinstance(scorer, scorers.LocalKNN):
+        new = new[:-1]  # a zero vector is equally near to all rows: which of them count is open
     found = scoring_module(scorer, "a branch")(torch.from_numpy(new)).numpy()
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, scorer.score(new), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_patches_score_as_their_bank(metric):
+    rng = np.random.default_rng(0)
+    rows = (5 + rng.normal(size=(30, 9, 6)) * [1, 2, 3, 1, 2, 3]).astype(np.float32)
+    scorer = scorers.PatchBank(size=100, top=3, metric=metric).fit(rows)
+    new = np.concatenate([rows[:3], rows[:5] + rng.normal(size=(5, 9, 6)).astype(np.float32)])
+    found = scoring_module(scorer, "a branch")(torch.from_numpy(new)).numpy()
+    np.testing.assert_allclose(found, scorer.score(new), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("reference", [[1.0], [2.0, 2.0], [0.0, 1.0, 1.0, 3.0, 3.0, 7.0]])

@@ -17,11 +17,13 @@ from unalike.errors import CannotExport
 from unalike.scorers.arrays import unit_rows
 from unalike.scorers.blocks import PerBlock
 from unalike.scorers.density import KernelDensity
+from unalike.scorers.local import LocalKNN
 from unalike.scorers.mahalanobis import Mahalanobis
 from unalike.scorers.mixture import GaussianMixture
 from unalike.scorers.neighbors import KNN
 from unalike.scorers.objective import ObjectiveScore
 from unalike.scorers.parametric import Centroid
+from unalike.scorers.patches import PatchBank
 from unalike.scorers.ratio import NeighborRatio
 from unalike.types import FloatArray
 
@@ -30,6 +32,7 @@ _ROUNDING = 64 * torch.finfo(torch.float64).eps
 _MEASURED = 2**15
 """Numbers per sample: so many neighbours are measured again by direct differences."""
 _SHARP = 8.0
+_LEAST_LOCAL = 0.1
 
 
 def scoring_module(scorer: Any, what: str) -> nn.Module:
@@ -63,11 +66,11 @@ class Nearest(nn.Module):
     bank: Tensor
     centre: Tensor
 
-    def __init__(self, scorer: KNN) -> None:
+    def __init__(self, scorer: KNN, k: int | None = None) -> None:
         super().__init__()
         self.cosine = scorer.metric == "cosine"
         self.mean = scorer.distance == "mean"
-        self.k = min(scorer._neighbours(), len(scorer.bank_))
+        self.k = min(scorer._neighbours() if k is None else k, len(scorer.bank_))
         bank = unit_rows(scorer.bank_) if self.cosine else scorer.bank_
         self.measured = self.k * bank.shape[1] <= _MEASURED
         self.share = _ROUNDING * math.sqrt(scorer.bank_.shape[1])
@@ -76,6 +79,11 @@ class Nearest(nn.Module):
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Scores ``(n,)``."""
+        distances, _ = self.nearest(embeddings)
+        return distances.mean(dim=1) if self.mean else distances.amax(dim=1)
+
+    def nearest(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """Distances ``(n, k)`` to the nearest rows of the bank, and their positions."""
         rows = embeddings.to(torch.float64)
         lifted = _unit(rows) if self.cosine else rows
         bank = self.bank.to(torch.float64) - self.centre
@@ -90,12 +98,63 @@ class Nearest(nn.Module):
         distances = squared / 2.0 if self.cosine else squared.sqrt()
         if embeddings.dtype == torch.float64:
             distances = torch.where(distances <= self._rounding(rows), 0.0, distances)
-        return distances.mean(dim=1) if self.mean else distances.amax(dim=1)
+        return distances, positions
 
     def _rounding(self, rows: Tensor) -> Tensor:
         if self.cosine:
             return rows.new_full((1, 1), self.share**2 / 2.0)
         return self.share * rows.abs().amax(dim=1, keepdim=True)
+
+
+class LocallyNearest(nn.Module):
+    """`scorers.LocalKNN`."""
+
+    local: Tensor
+
+    def __init__(self, scorer: LocalKNN) -> None:
+        super().__init__()
+        self.power, self.unit = scorer.power, scorer.unit_
+        self.bank = Nearest(scorer.knn_, scorer.k)
+        self.register_buffer("local", torch.from_numpy(scorer.local_))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Scores ``(n,)``."""
+        distances, positions = self.bank.nearest(embeddings)
+        usual = self.local[positions].mean(dim=1).clamp(min=_LEAST_LOCAL * self.unit)
+        return distances.mean(dim=1) * (self.unit / usual) ** self.power
+
+
+class Patches(nn.Module):
+    """`scorers.PatchBank`: embeddings of places ``(n, places, width)`` to scores ``(n,)``.
+
+    There are hundreds of places to an image: the nearest patch is found by a product in single precision, of
+    standardised values, and only its distance is computed in double precision.
+    """
+
+    bank: Tensor
+    shift: Tensor
+    spread: Tensor
+
+    def __init__(self, scorer: PatchBank) -> None:
+        super().__init__()
+        self.cosine = scorer.metric == "cosine"
+        self.top = scorer.top
+        self.register_buffer("bank", torch.from_numpy(scorer.bank_.copy()))
+        self.register_buffer("shift", torch.from_numpy(scorer.mean_))
+        self.register_buffer("spread", torch.from_numpy(scorer.scale_))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Scores ``(n,)``."""
+        places = embeddings.shape[1]
+        rows = ((embeddings - self.shift) / self.spread).reshape(-1, embeddings.shape[2])
+        bank = self.bank
+        if self.cosine:
+            rows, bank = _unit(rows.to(torch.float64)), _unit(bank.to(torch.float64))
+        product = (bank * bank).sum(dim=1).to(torch.float32) - 2.0 * rows.to(torch.float32) @ bank.to(torch.float32).T
+        difference = bank[product.argmin(dim=1)].to(torch.float64) - rows.to(torch.float64)
+        squared = (difference * difference).sum(dim=1)
+        distances = (squared / 2.0 if self.cosine else squared.sqrt()).reshape(-1, places)
+        return distances.topk(min(self.top, places), dim=1).values.mean(dim=1)
 
 
 class Centre(nn.Module):
@@ -261,6 +320,8 @@ def _log_sum_exp(exponents: Tensor) -> Tensor:
 
 _MODULES: dict[type, Callable[[Any], nn.Module]] = {
     KNN: Nearest,
+    LocalKNN: LocallyNearest,
+    PatchBank: Patches,
     Centroid: Centre,
     Mahalanobis: Whitened,
     GaussianMixture: Mixture,

@@ -18,6 +18,7 @@ from unalike import __version__
 from unalike.branch import FittedBranch
 from unalike.detector import Detector
 from unalike.embeddings import floating_type
+from unalike.encoders.mirrored import MirroredEncoder
 from unalike.errors import CannotExport, InvalidParameter, MissingExtra, NotCalibrated, NotFitted
 from unalike.exporting.deciding import Decided, Fused, counted_branches, decided
 from unalike.exporting.inputs import ImageInput, Input, Layout, Pixels, fed_examples, input_of
@@ -136,14 +137,27 @@ class Line(nn.Module):
 
     def __init__(self, branch: FittedBranch) -> None:
         super().__init__()
-        self.encoder = copy.deepcopy(branch.judge.encoder).to("cpu").eval()
+        self.encoder = _settled(copy.deepcopy(branch.judge.encoder).to("cpu").eval())
+        self.by_place = bool(getattr(branch.judge.scorer, "judges_places", False))
         self.dtype = floating_type(self.encoder)
         self.scorer = scoring_module(branch.judge.scorer, f"branch {branch.settings.name!r}")
 
     def forward(self, data: Tensor) -> Tensor:
         """Scores ``(n,)``."""
-        scores: Tensor = self.scorer(self.encoder(data.to(self.dtype)))
+        data = data.to(self.dtype)
+        embeddings = self.encoder.locations(data) if self.by_place else self.encoder(data)  # type: ignore[operator]
+        scores: Tensor = self.scorer(embeddings)
         return scores
+
+
+def _settled(encoder: nn.Module) -> nn.Module:
+    """An encoder whose graph does not hang on what is in its buffers."""
+    for part in encoder.modules():
+        if isinstance(part, MirroredEncoder):
+            mirrors = bool(part.mirrors)
+            del part.mirrors
+            part.mirrors = mirrors  # type: ignore[assignment]
+    return encoder
 
 
 def _target(path: str | os.PathLike[str]) -> Path:
