@@ -189,7 +189,8 @@ class Detecting(ScikitLearnBridge):
         X = self.modality_.check(X)
         if isinstance(self.modality_, Pictured):
             threshold = getattr(self, "threshold_", None)
-            viewer = Viewer(self.modality_, self.branches_, self.fusion_, threshold, resolve_device(self.device))
+            device = resolve_device(self.device)
+            viewer = Viewer(self.modality_, self.branches_, self.fusion_, threshold, self._scores, device)
             return viewer.explain(X, only, most_places)
         score = partial(encoded_scores, self.branches_, self.fusion_, device=resolve_device(self.device))
         return explain(self.modality_, memory_of(self), X, score, only, most_places)

@@ -28,6 +28,7 @@ from unalike.scorers import (
     ObjectiveScore,
     OneClassSVM,
     Outlier,
+    PatchBank,
     PerBlock,
 )
 from unalike.scorers.build import build_scorer
@@ -79,8 +80,9 @@ def fresh(settings: Any) -> Any:
 
 
 def test_every_name_is_under_contract() -> None:
-    # ObjectiveScore takes one score per sample and no embedding: test_scorers_objective.py. PerBlock has no name.
-    known = {type(scorer) for scorer in OURS} - {PerBlock} | {ObjectiveScore}
+    # ObjectiveScore takes one score per sample and no embedding: test_scorers_objective.py. PatchBank takes places:
+    # test_scorers_patches.py. PerBlock has no name.
+    known = {type(scorer) for scorer in OURS} - {PerBlock} | {ObjectiveScore, PatchBank}
     assert {lookup.named("scorer", SCORERS, name) for name in SCORERS} == known
 
 

@@ -48,7 +48,7 @@ def fused_map(
     """``(height, width)``: the fused score that the sample would have if each place were its worst.
 
     The map of a branch is scaled so that its peak is the sample's score by that branch. What a branch without a map has
-    above its usual score is shared out as the maps of the others are, in the mean: it knows no places.
+    above its usual score, as it knows no places, is shared out in proportion to what the other maps have above theirs.
 
     Parameters
     ----------
@@ -61,9 +61,10 @@ def fused_map(
     fusion : Fusion
         Fitted.
     """
-    relative = np.mean([peaked(picture - picture.min(), 1.0) for picture in maps.values()], axis=0)
+    peaks = {name: peaked(picture, scores[name]) for name, picture in maps.items()}
+    relative = np.mean([_above(picture, usual[name]) for name, picture in peaks.items()], axis=0)
     values = {
-        name: (peaked(maps[name], score) if name in maps else between(usual[name], score, relative)).ravel()
+        name: (peaks[name] if name in peaks else between(usual[name], score, relative)).ravel()
         for name, score in scores.items()
     }
     return fusion.score(values).reshape(relative.shape)
@@ -73,6 +74,12 @@ def between(usual: float, score: float, relative: FloatArray) -> FloatArray:
     """`score` where `relative` is 1, and the usual score, or `score` where that is less, where it is 0."""
     base = min(usual, score)
     return np.asarray(base + (score - base) * relative)
+
+
+def _above(picture: FloatArray, usual: float) -> FloatArray:
+    """In [0, 1]: what is above the usual score, as a share of the most; above the least where nothing is."""
+    base = usual if picture.max() > usual else float(picture.min())
+    return peaked(np.maximum(picture - base, 0.0), 1.0)
 
 
 def peaked(picture: FloatArray, score: float) -> FloatArray:
@@ -101,7 +108,7 @@ def blended(maps: list[FloatArray], boxes: IntArray, size: tuple[int, int]) -> F
     total, weight = np.zeros(size), np.zeros(size)
     for part, (top, left, bottom, right) in zip(maps, boxes.tolist(), strict=True):
         shape = (bottom - top, right - left)
-        tent = np.minimum.outer(_tent(shape[0]), _tent(shape[1]))
+        tent = np.multiply.outer(_tent(shape[0]), _tent(shape[1]))
         total[top:bottom, left:right] += tent * resized(part, shape)
         weight[top:bottom, left:right] += tent
     return total / weight

@@ -7,7 +7,7 @@ branches were fused (docs/decisions/0012).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,11 @@ from torch import Tensor
 from unalike.branch import FittedBranch, encoded_scores
 from unalike.data import count, take
 from unalike.decisions import Explanation, Explanations, Part
+from unalike.errors import InvalidParameter
 from unalike.explanation import heat
 from unalike.explanation.samples import chosen_positions
 from unalike.judging import judges_places
+from unalike.plain import is_whole
 from unalike.scorers.fusion import Fusion
 from unalike.types import BoolArray, Collection, FloatArray, Pictured, Threshold
 
@@ -42,6 +44,8 @@ class Viewer:
         Fitted.
     threshold : Threshold or None
         In force; None: no masks.
+    score : callable
+        Checked samples to ``(n,)`` scores, as decisions are made on.
     device : torch.device
         Where to embed.
     """
@@ -50,6 +54,7 @@ class Viewer:
     branches: Sequence[FittedBranch]
     fusion: Fusion
     threshold: Threshold | None
+    score: Callable[[Collection], FloatArray]
     device: torch.device
 
     def explain(self, X: Collection, only: Any, most_places: int) -> Explanations:
@@ -64,32 +69,37 @@ class Viewer:
         most_places : int
             At most so many regions.
         """
+        if not is_whole(most_places, 1):
+            raise InvalidParameter(f"`most_places` must be an integer of at least 1; got {most_places!r}.")
+        positions = chosen_positions(only, count(X))
+        if len(positions) == 0:
+            return Explanations(())
+        chosen = take(X, positions)
+        # Scored together, as `detect` does it: alone, the last bits of a network's output differ.
+        scores = self.score(chosen)
         for branch in self.branches:
             branch.judge.encoder.eval().to(self.device)
         made = []
-        for at in chosen_positions(only, count(X)).tolist():
-            one = take(X, np.array([at]))
-            made.append(self._explained(one, str(self.modality.ids(one)[0]), most_places))
+        for at, score in enumerate(scores.tolist()):
+            one = take(chosen, np.array([at]))
+            made.append(self._explained(one, str(self.modality.ids(one)[0]), score, most_places))
         return Explanations(tuple(made))
 
-    def _explained(self, one: Collection, name: str, most_places: int) -> Explanation:
+    def _explained(self, one: Collection, name: str, score: float, most_places: int) -> Explanation:
         parts, owner = self.modality.cut(one)
         boxes = self.modality.boxes(one)
-        scores, maps = [], []
+        maps: list[FloatArray] = []
         for start in range(0, len(owner), _AT_ONCE):
             data = self.modality.tensors(take(parts, np.arange(start, min(start + _AT_ONCE, len(owner)))))
-            of_parts, of_places = self._judged(data)
-            scores.append(of_parts)
-            maps += of_places
-        score = float(self.modality.join(np.concatenate(scores), owner, 1)[0])
+            maps += self._maps(data)
         bottom, right = boxes[:, 2:].max(axis=0).tolist()
         picture = heat.peaked(heat.blended(maps, boxes, (bottom, right)), score)
         mask = None if self.threshold is None else self.threshold.is_anomaly(picture.ravel()).reshape(picture.shape)
         return Explanation(name, score, regions(picture, mask, most_places), (), picture, mask)
 
-    def _judged(self, data: Tensor) -> tuple[FloatArray, list[FloatArray]]:
-        """``(m,)`` fused scores of ``(m, channels, height, width)`` parts, and a map of each."""
-        names = [b.settings.name for b in self.branches if judges_places(b.judge.scorer)]
+    def _maps(self, data: Tensor) -> list[FloatArray]:
+        """A map in units of the fused score for each of ``(m, channels, height, width)`` parts."""
+        names = [b.settings.name for b in self.branches if _is_pictured(b.judge.scorer)]
         placed = [name for name in names if self.fusion.weight(name) > 0.0]
         places: dict[str, FloatArray] = {}
         scores: dict[str, FloatArray] = {}
@@ -100,9 +110,9 @@ class Viewer:
                 scores[name] = judge.scorer.joined(places[name])  # type: ignore[attr-defined]
             else:
                 scores[name] = judge.score(data, self.device)
-        fused = self.fusion.score(scores)
         if not placed:
-            return fused, [self._hidden(part, float(score)) for part, score in zip(data, fused, strict=True)]
+            fused = self.fusion.score(scores).tolist()
+            return [self._hidden(part, score) for part, score in zip(data, fused, strict=True)]
         size = (int(data.shape[-2]), int(data.shape[-1]))
         encoders: dict[str, Any] = {branch.settings.name: branch.judge.encoder for branch in self.branches}
         maps = []
@@ -110,7 +120,7 @@ class Viewer:
             own = {name: heat.spread_places(places[name][row], encoders[name].grid, size) for name in placed}
             of_row = {name: float(values[row]) for name, values in scores.items()}
             maps.append(heat.fused_map(own, of_row, self._usual(), self.fusion))
-        return fused, maps
+        return maps
 
     def _usual(self) -> dict[str, float]:
         """The median of the reference scores of each branch."""
@@ -128,6 +138,10 @@ class Viewer:
         relative = falls / falls.max() if falls.max() > 0.0 else np.ones_like(falls)
         usual = self.fusion.score({name: np.array([value]) for name, value in self._usual().items()})
         return heat.between(float(usual[0]), score, relative)
+
+
+def _is_pictured(scorer: Any) -> bool:
+    return judges_places(scorer) and getattr(scorer, "pictured", True)
 
 
 def regions(picture: FloatArray, mask: BoolArray | None, most: int) -> tuple[Part, ...]:

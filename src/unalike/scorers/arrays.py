@@ -97,7 +97,7 @@ def require_fitted(scorer: object, attribute: str) -> None:
         raise NotFitted(f"`{name}` must be fitted before it is used; it is not. Call `fit` with normal samples first.")
 
 
-def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+def require_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
     """Raise `InvalidParameter` when `value` is none of `choices`."""
     if value not in choices:
         raise InvalidParameter(f"`{name}` must be one of {list(choices)}; got {value!r}.")

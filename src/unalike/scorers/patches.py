@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from unalike.data import evenly, group_codes
 from unalike.errors import InvalidInput, InvalidParameter
-from unalike.scorers.arrays import require_count, require_fitted
+from unalike.scorers.arrays import is_share, require_choice, require_count, require_fitted, unit_rows
 from unalike.scorers.coreset import greedy_coreset
 from unalike.scorers.reference import folds_of
 from unalike.scorers.search import Search, Skip
@@ -43,12 +43,18 @@ class PatchBank:
     ----------
     size : int
         Patches in the bank, at most.
-    top : int
-        Places whose mean distance is the score; all where there are fewer. One alone is at the mercy of noise.
+    top : int or float
+        Places whose mean distance is the score; a float in ``(0, 1)`` is that share of the places, and at least 1. One
+        place alone is at the mercy of noise.
+    metric : {"euclidean", "cosine"}
+        Distance of two standardised patches; cosine is ``1 - cos``, in [0, 2]. It found more synthetic defects and
+        fewer real ones (docs/decisions/0012).
     pool : int
         Places that the bank is chosen from, at most: of each image as many, drawn at random.
     projected : int
         As in `greedy_coreset`.
+    pictured : bool
+        Whether scores of places make heat maps; else the branch counts in them as one that knows no places.
     seed : int
         Of the pool and the coreset.
     chunk_mb : int
@@ -77,17 +83,23 @@ class PatchBank:
     """
 
     size: int = 2000
-    top: int = 5
+    top: int | float = 0.05
+    metric: Literal["euclidean", "cosine"] = "euclidean"
     pool: int = 50_000
     projected: int = 64
+    pictured: bool = True
     seed: int = 0
     chunk_mb: int = 64
 
     judges_places: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name in ("size", "top", "pool", "projected", "chunk_mb"):
+        for name in ("size", "pool", "projected", "chunk_mb"):
             require_count(name, getattr(self, name))
+        if not is_share(self.top):
+            require_count("top", self.top, "an integer of at least 1, or a share of the places above 0 and below 1")
+        require_choice("pictured", self.pictured, (True, False))
+        require_choice("metric", self.metric, ("euclidean", "cosine"))
         if not isinstance(self.seed, int) or isinstance(self.seed, bool):
             raise InvalidParameter(f"`seed` must be a whole number; got {self.seed!r}.")
 
@@ -121,7 +133,7 @@ class PatchBank:
         return self._distances(embeddings, self._search)
 
     def absorb(self, embeddings: PlaceEmbeddings, groups: IntArray | None = None) -> FloatArray:
-        """Take the `top` farthest places of each held-out image into the bank; ``(n,)`` scores without its own.
+        """Take in the farthest places of each held-out image, as many as score; ``(n,)`` scores without its own.
 
         As `KNN.absorb` (docs/decisions/0007): which places are taken depends on the image and the bank alone, so that
         images stay exchangeable, and a score can only fall as the bank grows. More images than would double the bank
@@ -137,14 +149,14 @@ class PatchBank:
         require_fitted(self, "bank_")
         n, embeddings = len(embeddings), held(embeddings)
         codes = np.arange(n) if groups is None else group_codes(groups.tolist(), n)
-        if n * self.top > len(self.bank_):
-            return self.score(embeddings)
         plain = self.places(embeddings)  # (n, places)
-        farthest = np.argsort(-plain, axis=1, kind="stable")[:, : self.top]
+        if plain[:, : self._counted(plain)].size > len(self.bank_):
+            return self.joined(plain)
+        farthest = np.argsort(-plain, axis=1, kind="stable")[:, : self._counted(plain)]
         new = [rows[np.arange(len(at))[:, None], farthest[at]] for at, rows in self._standardised(embeddings)]
         added = np.concatenate(new).reshape(farthest.size, -1)
         skip = Skip(np.repeat(codes, plain.shape[1]), np.repeat(codes, farthest.shape[1]))
-        beside = self._distances(embeddings, Search(added, metric="euclidean", chunk_mb=self.chunk_mb), skip)
+        beside = self._distances(embeddings, Search(added, metric=self.metric, chunk_mb=self.chunk_mb), skip)
         scores = self.joined(np.fmin(plain, beside))
         self._keep(np.concatenate([self.bank_, added]))
         self.absorbed_ += len(added)
@@ -190,10 +202,11 @@ class PatchBank:
 
     def _keep(self, bank: FloatArray) -> None:
         self.bank_: FloatArray = bank
-        self._search = Search(bank, metric="euclidean", chunk_mb=self.chunk_mb)
+        self._search = Search(bank, metric=self.metric, chunk_mb=self.chunk_mb)
 
     def _chosen(self, pool: FloatArray) -> FloatArray:
-        return pool[greedy_coreset(pool, self.size, projected=self.projected, seed=self.seed)]
+        points = unit_rows(pool).astype(np.float32) if self.metric == "cosine" else pool
+        return pool[greedy_coreset(points, self.size, projected=self.projected, seed=self.seed)]
 
     def _pooled(self, embeddings: PlaceEmbeddings) -> tuple[FloatArray, IntArray]:
         """Places that fit into the pool, ``(p, width)`` float32, and the image that each is of."""
@@ -255,8 +268,13 @@ class PatchBank:
 
     def joined(self, places: FloatArray) -> FloatArray:
         """``(n,)``: what `score` makes of ``(n, places)`` scores of places; each image as if it came alone."""
-        counted = np.sort(places, axis=1)[:, -self.top :]
-        return np.asarray(np.ascontiguousarray(counted).mean(axis=1))
+        farthest = np.sort(places, axis=1)[:, places.shape[1] - self._counted(places) :]
+        return np.asarray(np.ascontiguousarray(farthest).mean(axis=1))
+
+    def _counted(self, places: FloatArray) -> int:
+        """How many of the places score."""
+        every = places.shape[1]
+        return max(round(self.top * every), 1) if is_share(self.top) else min(int(self.top), every)
 
 
 @dataclass(frozen=True)
