@@ -12,7 +12,8 @@ from sklearn.datasets import load_digits
 
 from unalike import Detector, load, save, thresholds
 from unalike.encoders import ConvNet, Raw
-from unalike.explanation import heat
+from unalike.errors import InvalidParameter
+from unalike.explanation import heat, overlay, write_overlays
 from unalike.explanation.pictures import regions
 from unalike.modalities import Image
 from unalike.modalities.tiles import boxes_of
@@ -222,3 +223,33 @@ def test_hidden_windows_cover_the_image_and_are_filled_from_around() -> None:
     whole = heat.occlusion_map(np.arange(len(hidden), dtype=float), hidden)
     assert whole.shape == (20, 28)
     assert whole[-1, -1] > whole[0, 0]
+
+
+def test_overlays_are_written_one_for_each_explained_image(fused: Detector, tmp_path) -> None:
+    from PIL import Image as Pillow
+
+    spoilt = blotted(textures(3, seed=6))[0]
+    explained = fused.explain(spoilt, only=[0, 2])
+    files = write_overlays(fused.modality_, spoilt, explained, tmp_path / "maps", only=[0, 2])
+    assert [file.name for file in files] == ["0000-0.png", "0001-2.png"]
+    made = np.asarray(Pillow.open(files[1]))
+    assert made.shape == (32, 32, 3)
+    hottest = np.unravel_index(explained[1].picture.argmax(), (32, 32))
+    assert made[hottest].max() > 50 + spoilt[2][hottest]  # the blot is dark
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidParameter, match="must be a folder"):
+        write_overlays(fused.modality_, spoilt, explained, tmp_path / "file", only=[0, 2])
+
+
+def test_an_overlay_keeps_what_is_cool_and_outlines_the_mask() -> None:
+    pixels = np.full((1, 20, 20), 100, dtype=np.uint8)
+    picture = np.zeros((20, 20))
+    picture[5:10, 5:10] = 2.0
+    made = overlay(pixels, picture, picture > 1.0)
+    assert (made[picture == 0.0] == 100).all()
+    assert (made[5, 5:10] == [0, 255, 255]).all()
+    assert (made[7, 7] != 100).any()
+    assert (made[7, 7] != [0, 255, 255]).any()
+    cooler = overlay(pixels, picture, threshold=10.0)
+    assert np.abs(cooler.astype(int) - 100).max() < np.abs(overlay(pixels, picture).astype(int) - 100).max()
+    assert (overlay(np.full((5, 4, 4), 0.5), np.zeros((4, 4))) == 0).all()  # no range, no heat

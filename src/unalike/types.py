@@ -373,7 +373,8 @@ class Pictured(Protocol):
     """What a modality has besides when its samples are pictures, which `Detector.explain` makes heat maps of.
 
     ``boxes(X) -> (n_parts, 4)``: for each part that ``cut`` makes of checked `X` the first row and column that it
-    covers in the sample, and those after the last; together the parts cover each sample.
+    covers in the sample, and those after the last; together the parts cover each sample. ``pixels(X)``: the
+    ``(channels, height, width)`` of the only sample of checked `X`, as the user gave it.
     """
 
     def check(self, X: Any) -> Collection: ...
@@ -381,6 +382,8 @@ class Pictured(Protocol):
     def cut(self, X: Collection) -> tuple[Collection, IntArray]: ...
 
     def boxes(self, X: Collection) -> IntArray: ...
+
+    def pixels(self, X: Collection) -> npt.NDArray[Any]: ...
 
     def tensors(self, parts: Collection) -> Tensor: ...
 

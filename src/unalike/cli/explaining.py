@@ -16,6 +16,9 @@ def explain(
     model: Model,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write .csv, .jsonl or .parquet.")] = None,
     only_anomalies: Annotated[bool, typer.Option("--only-anomalies", help="Explain no normal samples.")] = False,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Write each image with its heat map into this folder, as PNG.", metavar="DIR")
+    ] = None,
     most_places: Annotated[int, typer.Option(help="At most so many causes per sample.", min=1)] = 5,
     key: Key = None,
     false_alarm_rate: Rate = None,
@@ -25,10 +28,11 @@ def explain(
 ) -> None:
     """Tell which columns cause the score of each row, and what is usual there.
 
-    The output has one row per cause: id, score, place, share, value, usual and nearest, the ids of normal rows.
+    The output has one row per cause: id, score, place, share, value, usual and nearest, the ids of normal rows. Of
+    images the causes are regions, and --pictures writes heat maps.
     """
     from unalike import writing
-    from unalike.cli import inputs, outputs
+    from unalike.cli import images, inputs, outputs
 
     if output is not None:
         writing.result_path(output)
@@ -41,5 +45,7 @@ def explain(
     explanations = detector.explain(X, only=only, most_places=most_places)
     if output is not None:
         writing.write_rows(explanations.to_dict(), output)
+    if pictures is not None:
+        images.write_pictures(detector, X, explanations, pictures, only)
     if not quiet:
         outputs.show_explanations(outputs.plain_console(), explanations, output)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from unalike import reading
 from unalike.data import aligned
-from unalike.decisions import Decisions
+from unalike.decisions import Decisions, Explanations
 from unalike.errors import InvalidInput, InvalidParameter
 from unalike.types import Collection, Skipped
 
@@ -30,6 +30,23 @@ _MOST_SHOWN = 10
 def is_of_images(kind: Any) -> bool:
     """Whether the modality reads images."""
     return getattr(kind, "name", None) == "image"
+
+
+def write_pictures(detector: Detector, X: Collection, explanations: Explanations, folder: Path, only: Any) -> None:
+    """Heat maps over the images, of those that `only` names.
+
+    Raises
+    ------
+    InvalidParameter
+        The model is not of images.
+    """
+    from unalike.explanation import write_overlays
+
+    modality: Any = detector.modality_
+    if not is_of_images(modality):
+        raise InvalidParameter("`--pictures` must go with a model of images; this one is of other data. Leave it out.")
+    limit = None if not hasattr(detector, "threshold_") else float(detector.threshold_.threshold_)
+    write_overlays(modality, X, explanations, folder, only=only, threshold=limit)
 
 
 def read_images(path: Path) -> Collection:

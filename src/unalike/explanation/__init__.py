@@ -1,8 +1,9 @@
 """Why does a sample score as it does? The causes are places: columns of a row, channels of a run of steps."""
 
 from unalike.explanation.explain import explain
+from unalike.explanation.overlays import overlay, write_overlays
 from unalike.explanation.pictures import Viewer
 from unalike.explanation.samples import chosen_positions
 from unalike.explanation.search import not_increasing
 
-__all__ = ["Viewer", "chosen_positions", "explain", "not_increasing"]
+__all__ = ["Viewer", "chosen_positions", "explain", "not_increasing", "overlay", "write_overlays"]

@@ -79,11 +79,13 @@ class Viewer:
         scores = self.score(chosen)
         for branch in self.branches:
             branch.judge.encoder.eval().to(self.device)
-        made = []
-        for at, score in enumerate(scores.tolist()):
-            one = take(chosen, np.array([at]))
-            made.append(self._explained(one, str(self.modality.ids(one)[0]), score, most_places))
-        return Explanations(tuple(made))
+        names = self.modality.ids(X)[positions].tolist()
+        return Explanations(
+            tuple(
+                self._explained(take(chosen, np.array([at])), str(name), score, most_places)
+                for at, (name, score) in enumerate(zip(names, scores.tolist(), strict=True))
+            )
+        )
 
     def _explained(self, one: Collection, name: str, score: float, most_places: int) -> Explanation:
         parts, owner = self.modality.cut(one)

@@ -168,6 +168,10 @@ class Image:
         """``(n_parts, 4)``: where each part lies in its image, as the user gave it (`unalike.types.Pictured`)."""
         return whole_boxes(X, self.layout) if self.tile is None else tiled(X, self.tile, self.layout).boxes
 
+    def pixels(self, X: Collection) -> npt.NDArray[Any]:
+        """``(channels, height, width)`` of the only image of checked `X`, as the user gave it."""
+        return np.asarray(X[0]) if isinstance(X, np.ndarray) else self._pixels(X[0])
+
     def tensors(self, parts: Collection) -> Tensor:
         """``(n, channels, height, width)`` float32."""
         import torch

@@ -273,7 +273,7 @@ class PatchBank:
 
     def _counted(self, places: FloatArray) -> int:
         """How many of the places score."""
-        every = places.shape[1]
+        every = int(places.shape[1])
         return max(round(self.top * every), 1) if is_share(self.top) else min(int(self.top), every)
 
 
