@@ -232,7 +232,8 @@ def test_overlays_are_written_one_for_each_explained_image(fused: Detector, tmp_
     explained = fused.explain(spoilt, only=[0, 2])
     files = write_overlays(fused.modality_, spoilt, explained, tmp_path / "maps", only=[0, 2])
     assert [file.name for file in files] == ["0000-0.png", "0001-2.png"]
-    made = np.asarray(Pillow.open(files[1]))
+    with Pillow.open(files[1]) as opened:
+        made = np.asarray(opened)
     assert made.shape == (32, 32, 3)
     hottest = np.unravel_index(explained[1].picture.argmax(), (32, 32))
     assert made[hottest].max() > 50 + spoilt[2][hottest]  # the blot is dark

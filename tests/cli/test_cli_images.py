@@ -127,3 +127,23 @@ def test_a_toml_file_says_how_images_are_read(folder, broken, tmp_path):
     model = tmp_path / "a.unalike"
     assert run("fit", folder, "--config", config, "-o", model, *FEW, "-q") == 0
     assert load(model).modality == Image(on_error="skip", workers=3)
+
+
+def test_explain_writes_heat_maps_of_the_anomalies(folder, tmp_path, capsys):
+    model, maps, causes = tmp_path / "a.unalike", tmp_path / "maps", tmp_path / "causes.csv"
+    assert run("fit", folder, "-m", "image", "-o", model, *FEW, "-q") == 0
+    Pillow.fromarray(np.full((8, 8), 255, dtype=np.uint8)).save(folder / "white.png")
+    told = run("explain", folder, "-m", model, "--only-anomalies", "--pictures", maps, "-o", causes, "-q")
+    assert told == 0
+    anomalies = load(model).detect(folder).ids[load(model).detect(folder).is_anomaly]
+    assert len(list(maps.glob("*.png"))) == len(anomalies) == len({row["id"] for row in read_rows(causes)})
+    (white,) = maps.glob("*-white.png")
+    with Pillow.open(white) as opened:
+        assert opened.size == (8, 8)
+    table = tmp_path / "rows.csv"
+    table.write_text("a,b\n" + "".join(f"{row},{row % 3}\n" for row in range(60)))
+    assert (
+        run("fit", table, "-m", "table", "-o", tmp_path / "t.unalike", "--false-alarm-rate", "0.2", *STEPS, "-q") == 0
+    )
+    assert run("explain", table, "-m", tmp_path / "t.unalike", "--pictures", maps, "-q") == 2
+    assert "must go with a model of images" in capsys.readouterr().err

@@ -385,3 +385,48 @@ def test_lite_networks_are_scaled_as_they_were_trained():
     encoder = built(settings, 1, 28, 28)
     assert torch.allclose(encoder.scale.mean * 255, torch.tensor(127.0))
     assert torch.allclose(encoder.scale.std * 255, torch.tensor(128.0))
+
+
+def test_places_are_the_maps_of_the_layers_on_the_finest_grid():
+    settings = Timm(name="test_efficientnet", layers=(1, 2))
+    encoder, data = built(settings, 3, 64, 64), images(2, 3, 64, 64)
+    with torch.no_grad():
+        maps = encoder._maps(data)
+        places = encoder.locations(data)
+    assert encoder.grid == tuple(maps[0].shape[-2:])
+    assert places.shape == (2, encoder.grid[0] * encoder.grid[1], sum(part.shape[1] for part in maps))
+    first, fine = maps[0].shape[1], maps[0].shape[-1]
+    assert torch.equal(places[:, 5, :first], maps[0][:, :, 5 // fine, 5 % fine])
+    coarse = functional.interpolate(maps[1], encoder.grid, mode="bilinear", align_corners=False)
+    assert torch.equal(places[:, 5, first:], coarse[:, :, 5 // fine, 5 % fine])
+
+
+def test_places_can_be_averaged_over_neighbourhoods_and_brought_to_a_stated_grid():
+    plain, data = built(Timm(name="test_resnet", layers=(2,)), 3, 64, 64), images(2, 3, 64, 64)
+    pooled = built(Timm(name="test_resnet", layers=(2,), neighborhood=3), 3, 64, 64)
+    coarse = built(Timm(name="test_resnet", layers=(2,), grid=(2, 2)), 3, 64, 64)
+    rows, columns = plain.grid
+    with torch.no_grad():
+        expected = plain.locations(data).view(2, rows, columns, -1)
+        assert torch.allclose(
+            pooled.locations(data).view(2, rows, columns, -1)[:, 1, 1], expected[:, :3, :3].mean(dim=(1, 2)), atol=1e-5
+        )
+        assert torch.allclose(pooled.locations(data)[:, 0], expected[:, :2, :2].mean(dim=(1, 2)), atol=1e-5)
+        quarter = expected[:, : rows // 2, : columns // 2].mean(dim=(1, 2))
+        assert torch.allclose(coarse.locations(data)[:, 0], quarter, atol=1e-5)
+
+
+def test_layers_have_names():
+    data = images(2, 3, 64, 64)
+    for name, number in (("test_resnet", 2), ("test_efficientnet", 2), ("test_vit", 1)):
+        by_number = built(Timm(name=name, layers=(number,)), 3, 64, 64)
+        by_name = built(Timm(name=name, layers=(by_number.network.feature_info[number]["module"],)), 3, 64, 64)
+        with torch.no_grad():
+            assert torch.equal(by_number(data), by_name(data))
+    every = built(Timm(name="tf_efficientnet_lite0", layers=("blocks.3", "blocks.5")), 3, 64, 64)
+    with torch.no_grad():
+        assert every.locations(data).shape == (2, 16, 80 + 192)  # blocks.3 and .5 end no stage of timm's
+    with pytest.raises(InvalidParameter, match="`layers` must be numbers, or names among"):
+        built(Timm(name="test_resnet", layers=("layer9",)), 3, 64, 64)
+    with pytest.raises(InvalidParameter, match="`layers` must name the layers"):
+        built(Timm(name="test_resnet"), 3, 64, 64).locations(data)
