@@ -157,11 +157,13 @@ class Detecting(ScikitLearnBridge):
         A column's share is by how much the score falls when its cell is replaced by what the nearest normal rows have
         there (`unalike.explanation`). Of the training rows the model keeps at most 5,000 to find them among. Of records
         windows take the place of rows and channels that of columns, and each run of chosen steps gets one explanation.
+        Of images the causes are regions of a heat map, whose mask is not empty exactly when the image is an anomaly
+        at the threshold in force (docs/images.md).
 
         Parameters
         ----------
         X : as in `fit`
-            Samples to explain: rows of tables, or steps of records.
+            Samples to explain: rows of tables, steps of records, or images.
         only : array-like or Events, optional
             Mask ``(n,)``, such as ``decisions.is_anomaly``, or positions: explain these alone. Of records also
             ``decisions.events()``.
