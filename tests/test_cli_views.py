@@ -67,7 +67,7 @@ def test_images_and_named_views(place, capsys):
     assert [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()[1:4]] == [
         "rotate", "gaussian-noise", "all together",
     ]  # fmt: skip
-    assert page.read_text(encoding="utf-8").count("<img ") == 3 * 8 * 5
+    assert page.read_text(encoding="utf-8").count("<img ") == (3 + 1) * 8 * 5  # and the spoiled images of the default
 
 
 @pytest.mark.parametrize(

@@ -176,12 +176,6 @@ def test_huge_cells_leave_the_others_their_distance() -> None:
     assert sample.nearest[0] == str(detector.split_.train[3])
 
 
-def test_images_are_refused_with_advice(zeros: OneClass) -> None:
-    detector = Detector("image", branches=[Branch(name="raw", encoder="raw", scorer="knn")]).fit(zeros.train)
-    with pytest.raises(InvalidParameter, match=r"places to name, as the columns of a table; image.*branch_scores"):
-        detector.explain(zeros.test[:2])
-
-
 def test_before_fit_and_with_bad_settings(fitted: Detector) -> None:
     with pytest.raises(NotFitted):
         Detector("table").explain(np.zeros((2, 2)))

@@ -24,6 +24,7 @@ from unalike.judging import Judge, embed_parts
 from unalike.parts import load_parts
 from unalike.persistence import save
 from unalike.scorers.boundary import IsolationForest
+from unalike.scorers.local import LocalKNN
 from unalike.scorers.neighbors import KNN
 from unalike.scorers.parametric import Centroid
 from unalike.seeding import numpy_generator, resolve_device
@@ -162,7 +163,7 @@ def auroc_by_scorer(
     learned, judged = (_embeddings(detector, judges, X) for X in (take(train, detector.split_.positions()), test))
     own = branch.judge.scorer
     scorers: Mapping[str, Callable[[], Scorer]] = {
-        "knn": lambda: replace(own) if isinstance(own, KNN) else KNN(),
+        "knn": lambda: replace(own) if isinstance(own, (KNN, LocalKNN)) else KNN(),
         "centroid": Centroid,
         "isolation forest": IsolationForest,
     }

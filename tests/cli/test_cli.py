@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from tests.cli.parts import CASES, STEPS, read_rows, run
 
-from unalike import __version__, load, modalities
+from unalike import __version__, load
 
 # ---- start -----------------------------------------------------------------------------------------------------
 
@@ -106,8 +106,8 @@ def test_a_key_names_the_array(place, tmp_path):
 
 
 def test_the_length_is_all_that_steps_and_epochs_change(place, tmp_path):
-    usual = modalities.Image().branches()[0].training
     detector = load(place / "image.unalike")
+    usual = detector.modality_.branches()[0].training
     assert detector.branches_[0].settings.training == replace(usual, steps=3, epochs=None)
     assert detector.random_state == 5
     output = tmp_path / "m.unalike"

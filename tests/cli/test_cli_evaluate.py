@@ -101,8 +101,8 @@ def test_inspect_tells_what_the_model_says_of_itself(place, capsys):
     ]
     assert lines[4].startswith(f"versions unalike {__version__}, python")
     assert "branch encoder objective scorer steps weight" in lines
-    assert "contrast ConvNet(channels=(16, 32, 64)) SimCLR(temperature=0.2) KNN(k=1) 3 1" in lines
-    assert "pixels Raw - KNN(k=1) - 1" in lines
+    assert "contrast Mirrored(encoder=ConvNet) SpoiledContrast(spoil=SpoilImage) LocalKNN(k=5) 3 1" in lines
+    assert "pixels Raw - KNN(k=1) - 0.5" in lines
     assert len(lines) < 15
 
 

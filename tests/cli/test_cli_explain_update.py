@@ -47,11 +47,6 @@ def test_explain_shows_the_highest_without_an_output(place, capsys):
     assert shown.count(" a ") >= 9
 
 
-def test_images_are_told_that_explain_is_for_tables(place, capsys):
-    assert run("explain", place / "test" / "good", "-m", place / "image.unalike") == 2
-    assert "`explain` must have places to name, as the columns of a table" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("into", ["scorer", "calibration"])
 def test_update_is_the_method(place, tmp_path, new_normal, capsys, into):
     output = tmp_path / "m.unalike"

@@ -120,7 +120,7 @@ def pixels(page):
 
 def test_pictures_are_the_samples_and_their_views():
     images = np.random.default_rng(0).integers(0, 256, (5, 6, 7, 3)).astype(np.uint8)
-    page = view_page(images, "image", views=views.HorizontalFlip(p=1.0), samples=9, views_per_sample=2)
+    page = view_page(images, "image", views=views.HorizontalFlip(p=1.0), objectives=(), samples=9, views_per_sample=2)
     found = pixels(page)
     assert len(found) == 5 * 3
     for row in range(5):

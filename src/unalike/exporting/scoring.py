@@ -138,7 +138,7 @@ class Patches(nn.Module):
     def __init__(self, scorer: PatchBank) -> None:
         super().__init__()
         self.cosine = scorer.metric == "cosine"
-        self.top = scorer.top
+        self.counted = scorer.counted
         self.register_buffer("bank", torch.from_numpy(scorer.bank_.copy()))
         self.register_buffer("shift", torch.from_numpy(scorer.mean_))
         self.register_buffer("spread", torch.from_numpy(scorer.scale_))
@@ -154,7 +154,7 @@ class Patches(nn.Module):
         difference = bank[product.argmin(dim=1)].to(torch.float64) - rows.to(torch.float64)
         squared = (difference * difference).sum(dim=1)
         distances = (squared / 2.0 if self.cosine else squared.sqrt()).reshape(-1, places)
-        return distances.topk(min(self.top, places), dim=1).values.mean(dim=1)
+        return distances.topk(self.counted(places), dim=1).values.mean(dim=1)
 
 
 class Centre(nn.Module):

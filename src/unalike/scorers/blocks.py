@@ -200,7 +200,7 @@ class PerBlock:
 
     def _cut(self, rows: FloatArray) -> FloatArray:
         """``(blocks, n, d)``."""
-        return np.ascontiguousarray(rows.reshape(len(rows), self.blocks, -1).swapaxes(0, 1))
+        return np.ascontiguousarray(rows.reshape(len(rows), self.blocks, rows.shape[1] // self.blocks).swapaxes(0, 1))
 
     def _refer(self) -> None:
         """Units and reference scores from those of the blocks."""

@@ -150,9 +150,9 @@ class PatchBank:
         n, embeddings = len(embeddings), held(embeddings)
         codes = np.arange(n) if groups is None else group_codes(groups.tolist(), n)
         plain = self.places(embeddings)  # (n, places)
-        if plain[:, : self._counted(plain)].size > len(self.bank_):
+        if plain[:, : self.counted(plain.shape[1])].size > len(self.bank_):
             return self.joined(plain)
-        farthest = np.argsort(-plain, axis=1, kind="stable")[:, : self._counted(plain)]
+        farthest = np.argsort(-plain, axis=1, kind="stable")[:, : self.counted(plain.shape[1])]
         new = [rows[np.arange(len(at))[:, None], farthest[at]] for at, rows in self._standardised(embeddings)]
         added = np.concatenate(new).reshape(farthest.size, -1)
         skip = Skip(np.repeat(codes, plain.shape[1]), np.repeat(codes, farthest.shape[1]))
@@ -268,12 +268,11 @@ class PatchBank:
 
     def joined(self, places: FloatArray) -> FloatArray:
         """``(n,)``: what `score` makes of ``(n, places)`` scores of places; each image as if it came alone."""
-        farthest = np.sort(places, axis=1)[:, places.shape[1] - self._counted(places) :]
+        farthest = np.sort(places, axis=1)[:, places.shape[1] - self.counted(places.shape[1]) :]
         return np.asarray(np.ascontiguousarray(farthest).mean(axis=1))
 
-    def _counted(self, places: FloatArray) -> int:
-        """How many of the places score."""
-        every = int(places.shape[1])
+    def counted(self, every: int) -> int:
+        """How many of an image's `every` places make its score."""
         return max(round(self.top * every), 1) if is_share(self.top) else min(int(self.top), every)
 
 
