@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from unalike import objectives, views
+from unalike import objectives, texts, views
 from unalike.seeding import RowGenerator
 
 N = 9
@@ -42,6 +42,32 @@ def series_data(channels, n=N, dtype=torch.float32):
     return data.to(dtype)
 
 
+WORDS = (
+    "Dear",
+    "Ms.",
+    "Smith,",
+    "you're",
+    "late!",
+    "no.",
+    "42",
+    "今天的天气很好。",
+    "e\u0301a",
+    "👍🏽",
+    "soon",
+    "then",
+)
+
+
+def text_data(n=N, dtype=torch.int32):
+    """Texts of many words and scripts."""
+    order = torch.rand(n, len(WORDS), generator=torch.Generator().manual_seed(7)).argsort(dim=1)
+    return texts.encoded([" ".join(WORDS[at] for at in row) for row in order.tolist()], 90).to(dtype)
+
+
+def is_text(view):
+    return type(view).__module__ in ("unalike.views.text", "unalike.views.textnoise")
+
+
 def is_table(view):
     return type(view).__module__ == "unalike.views.table"
 
@@ -73,7 +99,14 @@ SERIES = {name: view for name, view in NAMED.items() if is_series(view)} | {
     "inject-anomalies": objectives.InjectAnomalies(),
     "compose-series": views.Compose((views.TimeWarp(), views.Shift(), views.MaskSteps(), views.MaskFrequencies())),
 }
-IMAGES = {name: view for name, view in NAMED.items() if not is_table(view) and not is_series(view)} | {
+TEXTS = {name: view for name, view in NAMED.items() if is_text(view)} | {
+    "mask-span, by a word": views.MaskSpan(mask="[MASK]"),
+    "standard-text": views.standard_text_view(),
+    "spoil-text": objectives.SpoilText(),
+}
+IMAGES = {
+    name: view for name, view in NAMED.items() if not is_table(view) and not is_series(view) and not is_text(view)
+} | {
     "affine, all": views.Affine(
         scale=(0.3, 1.0), ratio=(0.5, 2.0), horizontal_flip=0.5, vertical_flip=0.5, degrees=40.0, translate=0.2, p=0.7
     ),
@@ -87,6 +120,7 @@ COLORLESS = ("grayscale",)
 UNCHANGING = ("affine", "drop-channels, 1 channels", "symmetric-flip")
 
 CASES = [pytest.param(view, table_data, id=name) for name, view in TABLES.items()]
+CASES += [pytest.param(view, text_data, id=name) for name, view in TEXTS.items()]
 CASES += [
     pytest.param(view, partial(image_data, channels), id=f"{name}, {channels} channels")
     for channels in (1, 3, 5)
@@ -107,6 +141,8 @@ CHANGING = [
 def prepared(view, data):
     if not hasattr(view, "prepare"):
         return view
+    if data.ndim == 2:
+        return view.prepare(text_data(50))
     if data.ndim == 4:
         return view.prepare(image_data(data.shape[1]))
     return view.prepare(table_data(50) if data.shape[-1] == 2 else series_data(data.shape[1], 50))
@@ -118,12 +154,14 @@ def applied(view, data, index=None, seed=SEED):
 
 
 @pytest.mark.parametrize(
-    "view", [*TABLES.values(), *IMAGES.values(), *SERIES.values()], ids=[*TABLES, *IMAGES, *SERIES]
+    "view",
+    [*TABLES.values(), *IMAGES.values(), *SERIES.values(), *TEXTS.values()],
+    ids=[*TABLES, *IMAGES, *SERIES, *TEXTS],
 )
 def test_is_a_frozen_value(view):
-    field = dataclasses.fields(view)[0].name
+    field = next((field.name for field in dataclasses.fields(view)), "anything")
     with pytest.raises(dataclasses.FrozenInstanceError):
-        setattr(view, field, getattr(view, field))
+        setattr(view, field, getattr(view, field, None))
     same = dataclasses.replace(view)
     assert same == view
     assert hash(same) == hash(view)
@@ -132,13 +170,16 @@ def test_is_a_frozen_value(view):
 
 @pytest.mark.parametrize("view", [*NAMED.values()], ids=[*NAMED])
 def test_its_repr_makes_it_again_without_what_it_has_seen(view):
-    seen = view.prepare(table_data()) if hasattr(view, "prepare") else view
+    data = text_data() if is_text(view) else table_data()
+    seen = view.prepare(data) if hasattr(view, "prepare") else view
     assert eval(repr(seen), {name: getattr(views, name) for name in views.__all__}) == view  # noqa: S307
 
 
 @pytest.mark.parametrize(("view", "data"), CASES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_gives_a_new_finite_tensor_of_the_same_kind(view, data, dtype):
+    if data is text_data:
+        dtype = {torch.float32: torch.int32, torch.float64: torch.int64}[dtype]
     given = data(dtype=dtype)
     before = given.clone()
     result = applied(view, given)
@@ -146,7 +187,7 @@ def test_gives_a_new_finite_tensor_of_the_same_kind(view, data, dtype):
     assert result.dtype == dtype
     assert not result.isinf().any()
     assert getattr(data, "func", data) is series_data or not result.isnan().any()
-    assert not (given.isnan().all(dim=-1) & ~result.isnan().all(dim=-1)).any()
+    assert data is text_data or not (given.isnan().all(dim=-1) & ~result.isnan().all(dim=-1)).any()
     result.fill_(-7.0)
     assert equal(given, before)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from unalike.encoders.spectrum import WindowSpectrum
     from unalike.encoders.tabletransformer import TableTransformer
     from unalike.encoders.tcn import TCN
+    from unalike.encoders.texttransformer import TextTransformer
     from unalike.encoders.window import RawWindow, WindowStatistics
     from unalike.encoders.windowcnn import WindowCNN
 
@@ -43,6 +44,7 @@ NAMES = {
     "table-mlp": "unalike.encoders.mlp:TableMLP",
     "table-transformer": "unalike.encoders.tabletransformer:TableTransformer",
     "tcn": "unalike.encoders.tcn:TCN",
+    "text-transformer": "unalike.encoders.texttransformer:TextTransformer",
     "timm": "unalike.encoders.backbones:Timm",
     "window-cnn": "unalike.encoders.windowcnn:WindowCNN",
     "window-residual": "unalike.encoders.residual:WindowResidual",
@@ -66,6 +68,7 @@ __all__ = [
     "SeriesCNN",
     "TableMLP",
     "TableTransformer",
+    "TextTransformer",
     "Timm",
     "WindowCNN",
     "WindowResidual",

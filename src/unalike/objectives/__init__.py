@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from unalike.objectives.moco import MoCo
     from unalike.objectives.paano import PaAno
     from unalike.objectives.places import DefectContrast
+    from unalike.objectives.replaced import ReplacedTokens
     from unalike.objectives.simclr import SimCLR
     from unalike.objectives.spoiled import SpoiledContrast
     from unalike.objectives.spoiling import SpoilImage
+    from unalike.objectives.spoiltext import SpoilText
     from unalike.objectives.supcon import SupCon
     from unalike.objectives.synthetic import SyntheticContrast
     from unalike.objectives.temporal import TemporalContrast
@@ -40,6 +42,7 @@ NAMES = {
     "mean-shifted": "unalike.objectives.meanshift:MeanShifted",
     "moco": "unalike.objectives.moco:MoCo",
     "paano": "unalike.objectives.paano:PaAno",
+    "replaced": "unalike.objectives.replaced:ReplacedTokens",
     "simclr": "unalike.objectives.simclr:SimCLR",
     "spoiled": "unalike.objectives.spoiled:SpoiledContrast",
     "supcon": "unalike.objectives.supcon:SupCon",
@@ -50,6 +53,7 @@ NAMES = {
 _TOOLS = {
     "inject-anomalies": "unalike.objectives.anomalies:InjectAnomalies",
     "spoil-image": "unalike.objectives.spoiling:SpoilImage",
+    "spoil-text": "unalike.objectives.spoiltext:SpoilText",
     "synthetic-defect": "unalike.objectives.defects:SyntheticDefect",
 }
 
@@ -65,8 +69,10 @@ __all__ = [
     "MeanShifted",
     "MoCo",
     "PaAno",
+    "ReplacedTokens",
     "SimCLR",
     "SpoilImage",
+    "SpoilText",
     "SpoiledContrast",
     "SupCon",
     "SyntheticContrast",

@@ -1,4 +1,4 @@
-"""Normal images against spoiled ones."""
+"""Normal images or texts against spoiled ones."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from unalike.objectives.head import embedding_width
 from unalike.objectives.nearby import anomalous, check_count
 from unalike.objectives.pairs import make_plain
 from unalike.objectives.spoiling import SpoilImage
+from unalike.objectives.spoiltext import SpoilText
 from unalike.seeding import RowGenerator, derive
 from unalike.types import Batch, View
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpoiledContrast:
-    """Settings of the contrast of images with spoiled ones.
+    """Settings of the contrast of images, or texts, with spoiled ones.
 
     A linear logit on the embedding tells them apart, each under a view (noise-contrastive estimation, as
     `SyntheticContrast` for tables and `InjectedContrast` for series).
 
     Parameters
     ----------
-    spoil : SpoilImage
-        How images are spoiled.
+    spoil : SpoilImage or SpoilText
+        How images, or texts, are spoiled.
     per_image : int
         Spoiled images for each normal one, 1 or more; normal and spoiled ones weigh the same in all.
 
@@ -44,13 +45,16 @@ class SpoiledContrast:
     transformations", NeurIPS 2018; defects: Li et al., "CutPaste", CVPR 2021. The kinds together are ours.
     """
 
-    spoil: SpoilImage = field(default_factory=SpoilImage)
+    spoil: SpoilImage | SpoilText = field(default_factory=SpoilImage)
     per_image: int = 4
 
     def __post_init__(self) -> None:
         make_plain(self)
-        if not isinstance(self.spoil, SpoilImage):
-            raise InvalidParameter(f"`spoil` must be SpoilImage(...); got {self.spoil!r}. Leave it out for all kinds.")
+        if not isinstance(self.spoil, (SpoilImage, SpoilText)):
+            raise InvalidParameter(
+                f"`spoil` must be SpoilImage(...) or, for texts, SpoilText(...); got {self.spoil!r}. Leave it out for "
+                "all kinds of images."
+            )
         check_count("per_image", self.per_image)
 
     def build(self, encoder: nn.Module) -> SpoiledContrastObjective:
@@ -67,7 +71,7 @@ class SpoiledContrastObjective(nn.Module):
     Parameters
     ----------
     encoder : Module
-        ``(n, channels, height, width) -> (n, width)``.
+        ``(n, ...) -> (n, width)``.
     logit : Linear
         ``(n, width) -> (n, 1)``.
     settings : SpoiledContrast
@@ -82,7 +86,7 @@ class SpoiledContrastObjective(nn.Module):
         self._spoil: Any = settings.spoil
 
     def prepare(self, sample: Tensor) -> None:
-        """Know training images ``(m, channels, height, width)``, of which spoiled ones take parts."""
+        """Know training samples ``(m, ...)``, of which spoiled ones take parts."""
         self._spoil = self.settings.spoil.prepare(sample)
 
     def forward(self, batch: Batch, views: View, generator: RowGenerator) -> Tensor:
@@ -100,7 +104,8 @@ class SpoiledContrastObjective(nn.Module):
         # All copies at once, each with draws of its own: a batch for each would cost more than the network.
         copies = generator.integers(2**62, self.settings.per_image).T.flatten()
         own = RowGenerator(derive(0, "spoiled-contrast"), copies)
-        spoiled = views(self.negatives(batch.data.repeat(self.settings.per_image, 1, 1, 1), own), own)
+        copied = batch.data.repeat(self.settings.per_image, *(1,) * (batch.data.ndim - 1))
+        spoiled = views(self.negatives(copied, own), own)
         other = torch.cat((spoiled[normal.repeat(self.settings.per_image)], real[~normal]))
         logits = self.logit(self.encoder(torch.cat((real[normal], other)))).squeeze(1)
         # Mixed precision gives logits of 8 bits.
@@ -109,7 +114,7 @@ class SpoiledContrastObjective(nn.Module):
         return functional.softplus(-of_real).sum() / max(len(of_real), 1) + functional.softplus(of_other).mean()
 
     def negatives(self, data: Tensor, generator: RowGenerator) -> Tensor:
-        """``(n, channels, height, width)``: each image spoiled.
+        """``(n, ...)``: each sample spoiled.
 
         Raises
         ------

@@ -1,7 +1,8 @@
 """Random changes that leave a normal sample normal: what contrastive learning contrasts under.
 
-`views.image`, `views.series`, `views.table`: one file per kind of data. `views.compose`: chains of views, and adapters
-for any transform of the user's. Names resolve lazily, so that importing this does not import torch.
+`views.image`, `views.series`, `views.table`, `views.text`: one file per kind of data; `views.textnoise` makes texts
+that are *unlike* normal ones. `views.compose`: chains of views, and adapters for any transform of the user's. Names
+resolve lazily, so that importing this does not import torch.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from unalike import lookup
 
 if TYPE_CHECKING:
-    from unalike.views import compose, image, series, table
+    from unalike.views import compose, image, series, table, text, textnoise
     from unalike.views.compose import Compose, PerBatch, PerSample, as_view
     from unalike.views.image import (
         Affine,
@@ -42,13 +43,18 @@ if TYPE_CHECKING:
         TimeWarp,
     )
     from unalike.views.table import CorruptCells, MaskCells, MixUp, NeighborCells, Noise, standard_table_view
+    from unalike.views.text import CropText, DeleteWords, MaskSpan, ReplaceWords, ShuffleWords, standard_text_view
+    from unalike.views.textnoise import CharacterNoise, Salad, ShuffleAll, Splice
 
 NAMES = {
     "affine": "unalike.views.image:Affine",
+    "character-noise": "unalike.views.textnoise:CharacterNoise",
     "color-jitter": "unalike.views.image:ColorJitter",
     "corrupt-cells": "unalike.views.table:CorruptCells",
     "crop": "unalike.views.warping:Crop",
+    "crop-text": "unalike.views.text:CropText",
     "cutout": "unalike.views.image:Cutout",
+    "delete-words": "unalike.views.text:DeleteWords",
     "drop-channels": "unalike.views.series:DropChannels",
     "gaussian-blur": "unalike.views.image:GaussianBlur",
     "gaussian-noise": "unalike.views.image:GaussianNoise",
@@ -58,15 +64,21 @@ NAMES = {
     "magnitude-warp": "unalike.views.series:MagnitudeWarp",
     "mask-cells": "unalike.views.table:MaskCells",
     "mask-frequencies": "unalike.views.series:MaskFrequencies",
+    "mask-span": "unalike.views.text:MaskSpan",
     "mask-steps": "unalike.views.series:MaskSteps",
     "mix-up": "unalike.views.table:MixUp",
     "neighbor-cells": "unalike.views.table:NeighborCells",
     "noise": "unalike.views.table:Noise",
     "permute": "unalike.views.warping:Permute",
     "random-resized-crop": "unalike.views.image:RandomResizedCrop",
+    "replace-words": "unalike.views.text:ReplaceWords",
     "rotate": "unalike.views.image:Rotate",
+    "salad": "unalike.views.textnoise:Salad",
     "scale": "unalike.views.series:Scale",
     "shift": "unalike.views.warping:Shift",
+    "shuffle-all": "unalike.views.textnoise:ShuffleAll",
+    "shuffle-words": "unalike.views.text:ShuffleWords",
+    "splice": "unalike.views.textnoise:Splice",
     "symmetric-flip": "unalike.views.image:SymmetricFlip",
     "time-warp": "unalike.views.warping:TimeWarp",
     "translate": "unalike.views.image:Translate",
@@ -81,18 +93,22 @@ _TOOLS = {
     "as-view": "unalike.views.compose:as_view",
     "standard-image": "unalike.views.image:standard_image_view",
     "standard-table": "unalike.views.table:standard_table_view",
+    "standard-text": "unalike.views.text:standard_text_view",
 }
 
-_FILES = ("compose", "image", "series", "table")
+_FILES = ("compose", "image", "series", "table", "text", "textnoise")
 
 __all__ = [
     "NAMES",
     "Affine",
+    "CharacterNoise",
     "ColorJitter",
     "Compose",
     "CorruptCells",
     "Crop",
+    "CropText",
     "Cutout",
+    "DeleteWords",
     "DropChannels",
     "GaussianBlur",
     "GaussianNoise",
@@ -102,6 +118,7 @@ __all__ = [
     "MagnitudeWarp",
     "MaskCells",
     "MaskFrequencies",
+    "MaskSpan",
     "MaskSteps",
     "MixUp",
     "NeighborCells",
@@ -110,9 +127,14 @@ __all__ = [
     "PerSample",
     "Permute",
     "RandomResizedCrop",
+    "ReplaceWords",
     "Rotate",
+    "Salad",
     "Scale",
     "Shift",
+    "ShuffleAll",
+    "ShuffleWords",
+    "Splice",
     "SymmetricFlip",
     "TimeWarp",
     "Translate",
@@ -123,7 +145,10 @@ __all__ = [
     "series",
     "standard_image_view",
     "standard_table_view",
+    "standard_text_view",
     "table",
+    "text",
+    "textnoise",
 ]
 
 

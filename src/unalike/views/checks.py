@@ -144,5 +144,20 @@ def cells(data: Tensor, levels: tuple[int, ...] = ()) -> None:
         )
 
 
+def points(data: Tensor) -> None:
+    """Refuse what is no batch of texts.
+
+    Raises
+    ------
+    InvalidInput
+        When `data` is not ``(n, length)`` whole numbers.
+    """
+    if data.ndim != 2 or data.shape[1] == 0 or data.is_floating_point():
+        raise InvalidInput(
+            "`data` must be texts of shape (n, length), the code points of their characters in whole numbers; got "
+            f"shape {tuple(data.shape)} of {data.dtype}. Make them with `unalike.texts.encoded`."
+        )
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
