@@ -43,7 +43,7 @@ class Detector(Detecting):
 
     Parameters
     ----------
-    modality : {"image", "series", "table"} or Modality
+    modality : {"image", "series", "table", "text"} or Modality
         The kind of data.
     encoder, objective, scorer, views : optional
         Sugar for one branch: the first trained branch of the modality's default with these parts exchanged.

@@ -180,6 +180,8 @@ def without_suspects(
 
 def warn_of_near_copies(modality: Modality, X: Collection) -> None:
     """An `InputWarning` when many of checked images are near copies of others, which a random split tears apart."""
+    if hasattr(modality, "tell_of_copies"):
+        modality.tell_of_copies(X)
     if not hasattr(modality, "thumbnails"):
         return
     found = nearcopies.look(modality.thumbnails(X))

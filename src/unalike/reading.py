@@ -20,6 +20,7 @@ IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".pbm", ".pgm", ".ppm", ".pnm"}
 )
 PATH_COLUMNS = ("path", "file", "filename", "image")
+TEXT_SUFFIXES = frozenset({".txt", ".text", ".log", ".md", ".rst", ".eml"})
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".pq", ".tsv", ".tsv.gz")
 
 
@@ -129,6 +130,26 @@ def is_table(path: str | Path) -> bool:
 def is_parquet(path: str | Path) -> bool:
     """Whether the name is that of a Parquet file."""
     return Path(path).suffix.lower() in (".parquet", ".pq")
+
+
+def is_jsonl(path: str | Path) -> bool:
+    """Whether the name is that of a file of JSON objects, one per line."""
+    return Path(path).suffix.lower() in (".jsonl", ".ndjson")
+
+
+def text_paths(folder: str | Path) -> list[Path]:
+    """All text files below `folder`, sorted, or files without a suffix where there are no others; hidden ones are not.
+
+    Raises
+    ------
+    InvalidInput
+        When there is no folder.
+    """
+    root = existing(folder)
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    files = [path for path in files if not any(part.startswith(".") for part in path.relative_to(root).parts)]
+    found = [path for path in files if path.suffix.lower() in TEXT_SUFFIXES]
+    return found if found or any(map(is_table, files)) else [path for path in files if not path.suffix]
 
 
 def table_paths(folder: str | Path) -> list[Path]:

@@ -19,6 +19,7 @@ from unalike.encoders.build import build_encoder
 from unalike.errors import InvalidInput, NotFitted
 from unalike.modalities import MODALITIES
 from unalike.modalities.imagefiles import Images, Item
+from unalike.modalities.textfiles import Texts
 from unalike.records import Records
 from unalike.scorers.build import build_scorer
 from unalike.seeding import RowGenerator, derive
@@ -97,6 +98,16 @@ def hosts(n: int) -> pd.DataFrame:
     return rows.assign(when=when, host=[f"h{number % 3}" for number in range(n)])
 
 
+def sentences(n: int) -> list[str]:
+    rng = np.random.default_rng(0)
+    words = ["pump", "is", "warm", "today", "泵", "温度", "正常", "👩‍🔧", "àla", "17"]
+    return [" ".join(rng.choice(words, rng.integers(3, 40))) + f" {number}" for number in range(n)]
+
+
+def tickets(n: int) -> pd.DataFrame:
+    return pd.DataFrame({"body": sentences(n), "ticket": [f"t{number}" for number in range(n)], "day": range(n)})
+
+
 ROLES = {"time": "when", "entity": "host"}
 CASES = {
     "table of numbers": Case("table", numbers, numbers(3)[:, :2]),
@@ -105,6 +116,8 @@ CASES = {
     "grey images": Case("image", grey, np.zeros((3, 16, 12, 3))),
     "colour images of many sizes": Case("image", colour, [np.zeros((8, 8, 4))]),
     "a data set of images": Case("image", Pictures, [np.zeros((8, 8, 4))]),
+    "texts": Case("text", sentences, [3, 4], {"part": 64}),
+    "a column of texts": Case("text", tickets, numbers(3), {"column": "body", "id": "ticket", "mask": "log"}),
     "one record": Case("series", record, np.zeros((9, 3)), {"window": 6}),
     "a record with gaps": Case("series", record_with_gaps, np.zeros((9, 3)), {"window": 6}),
     "records of hosts": Case(
@@ -153,6 +166,8 @@ def same(one: Any, other: Any) -> bool:
         return all(same(a.values, b.values) and (a.entity, a.start) == (b.entity, b.start) for a, b in pairs)
     if isinstance(one, pd.DataFrame):
         return one.equals(other)
+    if isinstance(one, Texts):
+        return one.items == other.items and same(one.rows, other.rows) and same(one.names, other.names)
     if isinstance(one, Images):
         return same(one.items, other.items) and same(one.rows, other.rows)
     return np.array_equal(one, other, equal_nan=np.asarray(one).dtype.kind == "f")
@@ -206,7 +221,7 @@ def test_nothing_and_foreign_samples_are_refused(case: Case) -> None:
     modality, X = fitted(case)
     with pytest.raises(InvalidInput, match="at least one"):
         modality.check(take(X, np.arange(0)))
-    with pytest.raises(InvalidInput, match=r"fit|expecting"):
+    with pytest.raises(InvalidInput, match=r"fit|expecting|must be a text|no column"):
         parts_of(modality, modality.check(case.foreign))
 
 
@@ -224,7 +239,7 @@ def test_tensors_have_the_shape_of_the_schema(case: Case) -> None:
     parts, _ = modality.cut(X)
     tensors = modality.tensors(parts)
     assert isinstance(modality.schema, Schema)
-    assert tensors.dtype == torch.float32
+    assert tensors.dtype == (torch.int32 if case.name == "text" else torch.float32)
     # Missing steps of series stay missing; nothing is infinite.
     assert not (tensors.isinf() if case.name == "series" else ~tensors.isfinite()).any()
     assert tensors.shape[0] == count(parts)

@@ -9,17 +9,21 @@ from typing import Annotated
 import typer
 
 from unalike.cli.options import (
+    Column,
     Data,
     Device,
+    Encoding,
     Entities,
     Entity,
     Key,
     LongestGap,
+    Mask,
     Model,
     OnError,
     Quiet,
     Rate,
     Scale,
+    Session,
     Step,
     ThresholdName,
     Time,
@@ -32,7 +36,8 @@ def fit(
     data: Data,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the model.", show_default=False)],
     modality: Annotated[
-        str | None, typer.Option("--modality", "-m", help="image, series or table; needed unless --config says it.")
+        str | None,
+        typer.Option("--modality", "-m", help="image, series, table or text; needed unless --config says it."),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file of settings; options win over it.")] = None,
     key: Key = None,
@@ -59,6 +64,18 @@ def fit(
     step: Step = None,
     longest_gap: LongestGap = None,
     scale: Scale = None,
+    column: Column = None,
+    session: Session = None,
+    mask: Mask = None,
+    encoding: Encoding = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="Texts: pretrained encoder, a local folder of a Hugging Face or sentence-transformers model, or its "
+            "name on the hub, which is downloaded.",
+        ),
+    ] = None,
     on_error: OnError = None,
     workers: Workers = None,
     encoder: Annotated[
@@ -97,6 +114,7 @@ def fit(
     }
     keywords = settings.merged(config, options)
     own = {"ignore": ignore, "id": id_column, "time": time, "entity": entity, "window": window, "step": step}
+    own |= {"column": column, "session": session, "mask": mask, "encoding": encoding, "model": pretrained}
     kind = settings.modality(
         modality,
         keywords,
@@ -119,7 +137,7 @@ def fit(
     save(detector, output)
     if not quiet:
         outputs.show_fit(outputs.plain_console(), detector, output)
-        images.show_skipped(outputs.plain_console(), detector.skipped_)
+        images.show_skipped(outputs.plain_console(), detector.skipped_, kind)
 
 
 def calibrate(

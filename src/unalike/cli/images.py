@@ -32,6 +32,11 @@ def is_of_images(kind: Any) -> bool:
     return getattr(kind, "name", None) == "image"
 
 
+def may_skip(kind: Any) -> bool:
+    """Whether the modality leaves out what cannot be read, where it is told to."""
+    return hasattr(kind, "on_error")
+
+
 def write_pictures(detector: Detector, X: Collection, explanations: Explanations, folder: Path, only: Any) -> None:
     """Heat maps over the images, of those that `only` names.
 
@@ -112,29 +117,30 @@ def groups_of_near_copies(data: Collection, kind: Any) -> list[int]:
 
 
 def read_as(detector: Detector, on_error: str | None, workers: int | None) -> None:
-    """Have the images of this command read so, whatever the model says.
+    """Have the images or texts of this command read so, whatever the model says.
 
     Raises
     ------
     InvalidParameter
-        When the model is of no images.
+        When the model is of other data.
     """
     given = {"on_error": on_error, "workers": workers}
     for name, value in given.items():
         if value is not None:
-            if not is_of_images(detector.modality_):
+            if not hasattr(detector.modality_, name):
                 option = name.replace("_", "-")
+                kinds = "images or texts" if name == "on_error" else "images"
                 raise InvalidParameter(
-                    f"`--{option}` must go with a model of images; got one of {detector.modality_.name}. Leave it out."
+                    f"`--{option}` must go with a model of {kinds}; got one of {detector.modality_.name}. Leave it out."
                 )
             setattr(detector.modality_, name, value)
-    if is_of_images(detector.modality_):
+    if may_skip(detector.modality_):
         detector.modality_.__post_init__()  # type: ignore[attr-defined]
 
 
 def checked(detector: Detector, data: Collection, flags: Any) -> tuple[Collection, Any]:
-    """Images that can be read, and their labels; anything else as it is."""
-    if not is_of_images(detector.modality_):
+    """Images or texts that can be read, and their labels; anything else as it is."""
+    if not may_skip(detector.modality_):
         return data, flags
     images = detector.modality_.check(data)
     kept = aligned(flags, images, "labels")
@@ -162,11 +168,14 @@ def columns(decisions: Decisions) -> dict[str, Any]:
     return {**joined, "error": np.array(reasons)[order]}
 
 
-def show_skipped(console: Console, skipped: Sequence[Skipped]) -> None:
-    """How many images could not be read, and the first of them."""
+def show_skipped(console: Console, skipped: Sequence[Skipped], kind: Any = None) -> None:
+    """How many images or texts could not be read, and the first of them."""
     if not skipped:
         return
-    console.print(f"{len(skipped)} images could not be read and are left out:", soft_wrap=True)
+    console.print(
+        f"{len(skipped)} {'images' if is_of_images(kind) else 'texts'} could not be read and are left out:",
+        soft_wrap=True,
+    )
     for sample in skipped[:_MOST_SHOWN]:
         console.print(f"  {sample.id}: {sample.reason}", soft_wrap=True)
     if len(skipped) > _MOST_SHOWN:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,8 @@ def read_data(path: Path, key: str | None = None, kind: Any = None) -> Collectio
     """
     if _is_npz(path):
         return reading.read_npz(path, key)
+    if is_of_texts(kind) and key is None:
+        return read_texts(path, kind)
     if images.is_of_images(kind) and key is None:
         return images.read_images(path)
     if key is not None:
@@ -57,6 +59,18 @@ def read_data(path: Path, key: str | None = None, kind: Any = None) -> Collectio
         rows = scanning.open_tables(path)
         return reading.read_table(path) if rows is None else rows
     return path
+
+
+def is_of_texts(kind: Any) -> bool:
+    """Whether the modality reads texts."""
+    return getattr(kind, "name", None) == "text"
+
+
+def read_texts(path: Path, kind: Any) -> Collection:
+    """A table, the paths of the text files of a folder, or the lines of a file."""
+    from unalike.modalities.textcolumns import opened
+
+    return opened(path, kind.encoding, kind.column)
 
 
 def read_values(data: Collection, path: Path, source: str, option: str) -> Values:
@@ -87,7 +101,7 @@ def read_values(data: Collection, path: Path, source: str, option: str) -> Value
         return images.values_from_names(paths, source, option)
     elif not Path(source).is_file():
         raise InvalidInput(f"`{option}` must be a file or {_choices(data, path)}; got {source!r}.")
-    elif isinstance(data, (Path, list)):
+    elif isinstance(data, Path) or (isinstance(data, list) and all(isinstance(item, Path) for item in data)):
         files = data if isinstance(data, list) else reading.image_paths(data)
         return _values_of_images(files, path, *_path_column(Path(source), option))
     else:
@@ -204,7 +218,7 @@ def read_labelled(
         When the labels are missing, or a value is neither normal nor an anomaly.
     """
     if labels is None:
-        return _subfolders(path, normal, anomaly)
+        return _subfolders(path, normal, anomaly, reading.text_paths if is_of_texts(kind) else reading.image_paths)
     data = read_data(path, key, kind)
     if isinstance(data, Path):
         paths, values = _path_column(Path(labels), "--labels")
@@ -232,7 +246,9 @@ def flags_of(values: Values, normal: Sequence[str], anomaly: Sequence[str]) -> I
     return is_anomaly.astype(np.int64)
 
 
-def _subfolders(folder: Path, normal: Sequence[str], anomaly: Sequence[str]) -> tuple[list[Path], IntArray]:
+def _subfolders(
+    folder: Path, normal: Sequence[str], anomaly: Sequence[str], files: Callable[[Path], list[Path]]
+) -> tuple[list[Path], IntArray]:
     if not folder.is_dir() or not normal:
         raise InvalidParameter(
             f"`--labels` must say which samples of {str(folder)!r} are anomalies. For a folder of images, "
@@ -243,7 +259,7 @@ def _subfolders(folder: Path, normal: Sequence[str], anomaly: Sequence[str]) -> 
     flags: list[int] = []
     for flag, names in ((0, normal), (1, anomaly or others)):
         for name in names:
-            found = reading.image_paths(folder / name)
+            found = files(folder / name)
             paths += found
             flags += [flag] * len(found)
     return paths, np.array(flags, dtype=np.int64)

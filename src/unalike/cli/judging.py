@@ -76,7 +76,7 @@ def detect(
             writing.write_rows(images.columns(decisions), output)
         if not quiet:
             outputs.show_decisions(outputs.plain_console(), decisions, output)
-            images.show_skipped(outputs.plain_console(), decisions.skipped)
+            images.show_skipped(outputs.plain_console(), decisions.skipped, detector.modality_)
     if fail and alarmed:
         raise typer.Exit(1)
 

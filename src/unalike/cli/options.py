@@ -9,7 +9,10 @@ import typer
 
 Data = Annotated[
     Path,
-    typer.Argument(help="Folder of images, tables or records, or a CSV, TSV, Parquet or NPZ file.", show_default=False),
+    typer.Argument(
+        help="Folder of images, texts, tables or records, or a CSV, TSV, Parquet, JSONL, NPZ or text file.",
+        show_default=False,
+    ),
 ]
 Model = Annotated[Path, typer.Option("--model", "-m", help="A model that fit has written.", show_default=False)]
 Key = Annotated[str | None, typer.Option(help="Array of an NPZ file; without it X, or the only one.")]
@@ -20,7 +23,12 @@ Entities = Annotated[
 Time = Annotated[str | None, typer.Option(help="Series: column that tells when a row was measured.")]
 Entity = Annotated[str | None, typer.Option(help="Series: column that names the machine or sensor of a row.")]
 Window = Annotated[
-    int | None, typer.Option(help="Series: steps looked at together; without it, the period of the data.", min=2)
+    int | None,
+    typer.Option(
+        help="Series: steps looked at together; without it, the period of the data. Texts: successive lines that are "
+        "one text.",
+        min=1,
+    ),
 ]
 Step = Annotated[
     str | None, typer.Option(help="Series: time between two steps, such as 5min; without it, the usual one.")
@@ -34,8 +42,16 @@ Scale = Annotated[
 ]
 OnError = Annotated[
     str | None,
-    typer.Option(help="Images: what becomes of a file that cannot be read: raise (stop, and name it) or skip."),
+    typer.Option(
+        help="Images and texts: what becomes of one that cannot be read or used: raise (stop, and name it) or skip."
+    ),
 ]
+Column = Annotated[str | None, typer.Option(help="Texts: column or field that holds them.")]
+Session = Annotated[str | None, typer.Option(help="Texts: column that tells which lines are one text.")]
+Mask = Annotated[
+    str | None, typer.Option(help="Texts: log masks numbers, times, addresses, paths… of log lines; none by default.")
+]
+Encoding = Annotated[str | None, typer.Option(help="Texts: of the files, such as gb18030; without it, UTF-8.")]
 Workers = Annotated[
     int | None, typer.Option(help="Images: threads that decode files; without it, one per core, at most 8.", min=1)
 ]

@@ -23,6 +23,7 @@ _PARTS: dict[str, Mapping[str, str]] = {
 
 _OPTIONS = {
     "image": ("on_error", "workers"),
+    "text": ("column", "id", "session", "window", "mask", "encoding", "on_error", "model"),
     "table": ("ignore", "id"),
     "series": ("ignore", "time", "entity", "window", "step", "longest_gap", "scale"),
 }

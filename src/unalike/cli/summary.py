@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _MOST_NAMES = 8
 _PLURALS = {"category": "categories"}
-_SAMPLES = {"table": "rows", "image": "images", "series": "steps"}
+_SAMPLES = {"table": "rows", "image": "images", "series": "steps", "text": "texts"}
 _FIRST_SETTING = re.compile(r"(\w+)\((\w+=(?:[^(),]+|\([^()]{1,20}\)))?.*\)", re.DOTALL)
 
 
@@ -54,6 +54,8 @@ def _shape(about: Mapping[str, Any]) -> str:
     if about["modality"] == "series":
         channels, window = about["shape"]
         return f", {channels} channel{'s' if channels > 1 else ''}, windows of {window} steps"
+    if about["modality"] == "text":
+        return f", parts of up to {about['shape'][0]:,} characters"
     return "" if about["modality"] == "table" else f", shape {tuple(about['shape'])}"
 
 

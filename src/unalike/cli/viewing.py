@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from unalike.cli.options import Data, Entity, Key, Seed, Step, Time, Window
+from unalike.cli.options import Column, Data, Encoding, Entity, Key, Mask, Seed, Session, Step, Time, Window
 from unalike.errors import InvalidParameter
 
 
 def views(
     data: Data,
-    modality: Annotated[str, typer.Option("--modality", "-m", help="image, series or table.", show_default=False)],
+    modality: Annotated[
+        str, typer.Option("--modality", "-m", help="image, series, table or text.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to write the page, .html.", show_default=False)],
     key: Key = None,
     groups: Annotated[
@@ -26,6 +28,10 @@ def views(
     entity: Entity = None,
     window: Window = None,
     step: Step = None,
+    column: Column = None,
+    session: Session = None,
+    mask: Mask = None,
+    encoding: Encoding = None,
     names: Annotated[
         list[str] | None,
         typer.Option("--views", help="View by its short name, instead of the default; may be repeated."),
@@ -45,6 +51,7 @@ def views(
         raise InvalidParameter(f"`--out` must end in .html; got {str(out)!r}.")
     writing.writable(out)
     own = {"ignore": ignore, "id": id_column, "time": time, "entity": entity, "window": window, "step": step}
+    own |= {"column": column, "session": session, "mask": mask, "encoding": encoding}
     kind = settings.modality(modality, {}, own)
     X = inputs.read_data(data, key, kind)
     codes = inputs.beside(X, data, kind, groups=groups).get("groups")

@@ -45,7 +45,7 @@ def check_views(
     ----------
     X : folder, file, list, array or DataFrame
         Normal samples, at least 40; from 200 on the 99% figure is there too. Of series these are windows.
-    modality : {"image", "series", "table"} or Modality
+    modality : {"image", "series", "table", "text"} or Modality
         The kind of data. A Modality is not changed.
     views : View, callable, str, sequence or mapping, optional
         What `Detector(views=...)` takes: of a sequence each member is checked, and all together. A mapping names

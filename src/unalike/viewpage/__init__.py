@@ -1,6 +1,7 @@
 """Samples beside their views on one page: HTML without scripts or anything from elsewhere.
 
-`page` puts it together; `images` and `cells` draw the samples of one kind of data; `style` is how it looks.
+`page` puts it together; `images`, `lines`, `cells` and `passages` draw the samples of one kind of data;
+`style` is how it looks.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from unalike.viewcheck.results import ViewCheck, ViewChecks, number, share
 from unalike.viewpage.cells import Cells
 from unalike.viewpage.images import Images
 from unalike.viewpage.lines import Lines
+from unalike.viewpage.passages import Passages
 from unalike.viewpage.style import STYLE
 
 _PREPARED_WITH = 1000
@@ -78,7 +79,7 @@ def view_page(
     ----------
     X : folder, file, list, array or DataFrame
         Normal samples. The figures of `check_views` are there from 40 on.
-    modality : {"image", "table"} or Modality
+    modality : {"image", "series", "table", "text"} or Modality
         The kind of data. A Modality is not changed.
     views, objectives, groups
         As in `check_views`.
@@ -97,7 +98,7 @@ def view_page(
     Raises
     ------
     InvalidInput, InvalidParameter
-        As `check_views`; or the modality's samples are no images, windows of series or rows of a table.
+        As `check_views`; or the modality's samples are no images, windows of series, rows of a table or texts.
     MissingExtra
         When images are to be shown and Pillow is not installed.
     """
@@ -126,6 +127,9 @@ def _count(modality: Modality, X: Collection) -> int:
 def _tensors(modality: Modality, X: Collection, positions: IntArray) -> Tensor:
     if isinstance(modality, InTime):
         return modality.tensors(take(modality.cut(X)[0], positions))
+    if modality.name == "text":  # of long texts the first part
+        parts, owner = modality.cut(take(X, positions))
+        return modality.tensors(take(parts, np.unique(owner, return_index=True)[1]))
     return modality.tensors(modality.cut(take(X, positions))[0])
 
 
@@ -143,9 +147,11 @@ def _drawing(modality: Modality, X: Collection, chosen: IntArray) -> tuple[Drawi
     ids = [str(name) for name in modality.ids(X)[chosen]]
     if hasattr(modality, "levels_") and hasattr(modality, "columns_"):
         return Cells(data, ids, modality), data
+    if modality.name == "text":
+        return Passages(data, ids), data
     if data.ndim == 4 and len(data) == len(ids):
         return Images(data, ids), data
-    raise InvalidParameter(f"`modality` must be of images, series or tables to be shown; got {modality!r}.")
+    raise InvalidParameter(f"`modality` must be of images, series, tables or texts to be shown; got {modality!r}.")
 
 
 def _views(name: str, view: View, data: Tensor, pool: Tensor, index: IntArray, times: int, seed: int) -> Shown:

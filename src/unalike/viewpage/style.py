@@ -28,6 +28,7 @@ thead th { color: var(--dim); font-weight: 600; }
 table.cells { font-size: .85rem; }
 table.cells th:first-child, table.cells td:first-child { max-width: 11rem; overflow: hidden; text-overflow: ellipsis;
   position: sticky; left: 0; background: var(--card); }
+blockquote { margin: .3rem 0; max-width: 46rem; white-space: pre-wrap; max-height: 16rem; overflow-y: auto; }
 mark { background: var(--mark); color: inherit; font-weight: 700; padding: 0 .25rem; border-radius: .2rem; }
 .badge { border: 1.5px solid; border-radius: 1rem; padding: 0 .6rem; font-weight: 600; font-size: .85rem;
   white-space: nowrap; }
