@@ -16,7 +16,7 @@ from unalike import writing
 
 MISTAKES = {
     "fit nowhere.csv -m table -o m.unalike": "'nowhere.csv', where there is nothing",
-    "fit train.csv -m sound -o m.unalike": "`-m` must be one of ['image', 'series', 'table']",
+    "fit train.csv -m sound -o m.unalike": "`-m` must be one of ['image', 'series', 'table', 'text']",
     "fit train.csv -m table -o nowhere/m.unalike": "Make the folder first",
     "fit train.csv -m table -o m.unalike --ignore wen": "got none called ['wen'] among",
     "fit train -m table -o m.unalike": "'train' must hold tables (.csv, .csv.gz",

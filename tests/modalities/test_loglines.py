@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from unalike.errors import InvalidParameter
@@ -33,7 +35,7 @@ def test_spans_of_a_template_lie_where_its_characters_came_from(line, template):
     found = masks.given(line, [(at, at + 1) for at in range(len(template))])
     assert found[0][0] == 0
     assert found[-1][1] == len(line)
-    assert all(after[0] in (before[0], before[1]) for before, after in zip(found, found[1:], strict=False))
+    assert all(after[0] in (before[0], before[1]) for before, after in pairwise(found))
     kept = [(line[start:end], own) for (start, end), own in zip(found, template, strict=True) if end - start == 1]
     assert all(theirs == own for theirs, own in kept if theirs != "1" and own not in "<>num")
 

@@ -149,8 +149,16 @@ def test_binary_files_are_told_by_name(tmp_path):
 
 @pytest.mark.parametrize(
     ("bad", "why"),
-    [("", "empty"), (" \n\u3000", "empty"), (None, "missing"), (float("nan"), "missing"), (pd.NA, "missing")]
-    + [("a\0b", "NUL"), (7, "int"), (b"\xff\xfa", "utf-8")],
+    [
+        ("", "empty"),
+        (" \n\u3000", "empty"),
+        (None, "missing"),
+        (float("nan"), "missing"),
+        (pd.NA, "missing"),
+        ("a\0b", "NUL"),
+        (7, "int"),
+        (b"\xff\xfa", "utf-8"),
+    ],
 )
 def test_what_is_no_text_is_refused_by_row_or_left_out(bad, why):
     values = ["one", bad, "two", bad]

@@ -23,9 +23,9 @@ _PARTS: dict[str, Mapping[str, str]] = {
 
 _OPTIONS = {
     "image": ("on_error", "workers"),
-    "text": ("column", "id", "session", "window", "mask", "encoding", "on_error", "model"),
     "table": ("ignore", "id"),
     "series": ("ignore", "time", "entity", "window", "step", "longest_gap", "scale"),
+    "text": ("column", "id", "session", "window", "mask", "encoding", "on_error", "model"),
 }
 """Options that are settings of one kind of data."""
 
