@@ -65,7 +65,7 @@ def text_data(n=N, dtype=torch.int32):
 
 
 def is_text(view):
-    return type(view).__module__ in ("unalike.views.text", "unalike.views.textnoise")
+    return type(view).__module__ in ("unalike.views.text", "unalike.views.textnoise", "unalike.views.spoiltext")
 
 
 def is_table(view):
@@ -102,7 +102,6 @@ SERIES = {name: view for name, view in NAMED.items() if is_series(view)} | {
 TEXTS = {name: view for name, view in NAMED.items() if is_text(view)} | {
     "mask-span, by a word": views.MaskSpan(mask="[MASK]"),
     "standard-text": views.standard_text_view(),
-    "spoil-text": objectives.SpoilText(),
 }
 IMAGES = {
     name: view for name, view in NAMED.items() if not is_table(view) and not is_series(view) and not is_text(view)

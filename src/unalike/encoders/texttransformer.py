@@ -200,7 +200,7 @@ class TokenTransformer(nn.Module):
         width = tokens.ids.shape[1]
         made = []
         # Texts of about one length together: what only fills up costs as much as what is read.
-        for rows in order.split(_TOGETHER):
+        for rows in torch.split(order, _TOGETHER):
             states = self._read(tokens.ids[rows, : int(sizes[rows[-1]])])
             made.append(functional.pad(states, (0, 0, 0, width - states.shape[1])))
         joined = torch.cat(made) if made else self.words(tokens.ids)

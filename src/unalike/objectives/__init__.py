@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from unalike.objectives.simclr import SimCLR
     from unalike.objectives.spoiled import SpoiledContrast
     from unalike.objectives.spoiling import SpoilImage
-    from unalike.objectives.spoiltext import SpoilText
     from unalike.objectives.supcon import SupCon
     from unalike.objectives.synthetic import SyntheticContrast
     from unalike.objectives.temporal import TemporalContrast
@@ -53,7 +52,6 @@ NAMES = {
 _TOOLS = {
     "inject-anomalies": "unalike.objectives.anomalies:InjectAnomalies",
     "spoil-image": "unalike.objectives.spoiling:SpoilImage",
-    "spoil-text": "unalike.objectives.spoiltext:SpoilText",
     "synthetic-defect": "unalike.objectives.defects:SyntheticDefect",
 }
 
@@ -72,7 +70,6 @@ __all__ = [
     "ReplacedTokens",
     "SimCLR",
     "SpoilImage",
-    "SpoilText",
     "SpoiledContrast",
     "SupCon",
     "SyntheticContrast",

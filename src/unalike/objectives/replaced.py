@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +12,10 @@ from torch.nn import functional
 from unalike.errors import InvalidParameter, NotFitted
 from unalike.objectives.head import check_head, head_for
 from unalike.objectives.losses import check_temperature, nt_xent
-from unalike.objectives.nearby import anomalous, check_amount, check_share
+from unalike.objectives.nearby import anomalous, check_amount
 from unalike.objectives.pairs import make_plain, two_views
 from unalike.seeding import RowGenerator, derive
 from unalike.types import Batch, View
-
-if TYPE_CHECKING:
-    from unalike.encoders.texttransformer import TokenTransformer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +62,8 @@ class ReplacedTokens:
 
     def __post_init__(self) -> None:
         make_plain(self)
-        check_share("rate", self.rate)
+        if isinstance(self.rate, bool) or not isinstance(self.rate, (int, float)) or not 0.0 < self.rate < 1.0:
+            raise InvalidParameter(f"`rate` must be a number between 0 and 1; got {self.rate!r}. Try 0.3.")
         check_amount("power", self.power)
         check_amount("pairs", self.pairs)
         check_temperature(self.temperature)
@@ -117,7 +115,7 @@ class ReplacedTokensObjective(nn.Module):
 
     def prepare(self, sample: Tensor) -> None:
         """Count the tokens of training texts ``(m, length)``."""
-        encoder = self._network
+        encoder: Any = self.encoder
         ids = encoder.tokens(sample).ids
         counts = torch.bincount(ids.flatten(), minlength=encoder.vocabulary).to(torch.float64)
         counts[: encoder.reserved] = 0.0
@@ -134,7 +132,7 @@ class ReplacedTokensObjective(nn.Module):
         NotFitted
             Before `prepare`.
         """
-        encoder = self._network
+        encoder: Any = self.encoder
         n = len(batch.data)
         tokens = encoder.tokens(two_views(batch, views, generator))
         copies = generator.integers(2**61, 2).T.flatten()[tokens.owner.to(generator.device)]
@@ -150,28 +148,24 @@ class ReplacedTokensObjective(nn.Module):
         paid = functional.binary_cross_entropy_with_logits(
             self.logit(states).squeeze(2).float(), target.to(torch.float32), reduction="none"
         )
-        detected = (paid * read).sum() / read.sum().clamp(min=1)
+        detected: Tensor = (paid * read).sum() / read.sum().clamp(min=1)
         if self.settings.pairs == 0:
             return detected
         first, second = self.head(encoder.pooled(states, spoiled, 2 * n)).chunk(2)
-        return detected + self.settings.pairs * nt_xent(first, second, self.settings.temperature, batch.index)
+        paired = nt_xent(first, second, self.settings.temperature, batch.index)
+        return detected + self.settings.pairs * paired
 
     @torch.no_grad()
     def score(self, batch: Batch) -> Tensor:
         """``(n,)``: mean probability of a token to be a replaced one; a text of no token has that of its start."""
-        encoder = self._network
+        encoder: Any = self.encoder
         tokens = encoder.tokens(batch.data)
         chances = self.logit(encoder.token_states(tokens)).squeeze(2).sigmoid()
         read = tokens.read | (tokens.there & ~tokens.read.any(dim=1, keepdim=True))
         n = len(batch.data)
         sums = chances.new_zeros(n).index_add(0, tokens.owner, (chances * read).sum(dim=1))
-        return sums / chances.new_zeros(n).index_add(0, tokens.owner, read.sum(dim=1).to(chances.dtype))
-
-    @property
-    def _network(self) -> TokenTransformer:
-        encoder: Any = self.encoder
-        network: TokenTransformer = encoder
-        return network
+        scores: Tensor = sums / chances.new_zeros(n).index_add(0, tokens.owner, read.sum(dim=1).to(chances.dtype))
+        return scores
 
     def _replaced(self, ids: Tensor, read: Tensor, generator: RowGenerator) -> Tensor:
         """``(m, t)``: `ids` with some of those that are `read` replaced."""

@@ -14,7 +14,6 @@ from unalike.objectives.head import embedding_width
 from unalike.objectives.nearby import anomalous, check_count
 from unalike.objectives.pairs import make_plain
 from unalike.objectives.spoiling import SpoilImage
-from unalike.objectives.spoiltext import SpoilText
 from unalike.seeding import RowGenerator, derive
 from unalike.types import Batch, View
 
@@ -28,8 +27,8 @@ class SpoiledContrast:
 
     Parameters
     ----------
-    spoil : SpoilImage or SpoilText
-        How images, or texts, are spoiled.
+    spoil : SpoilImage or View
+        How samples are spoiled: of texts `views.SpoilText`. Any view of which nothing normal comes out will do.
     per_image : int
         Spoiled images for each normal one, 1 or more; normal and spoiled ones weigh the same in all.
 
@@ -45,15 +44,15 @@ class SpoiledContrast:
     transformations", NeurIPS 2018; defects: Li et al., "CutPaste", CVPR 2021. The kinds together are ours.
     """
 
-    spoil: SpoilImage | SpoilText = field(default_factory=SpoilImage)
+    spoil: SpoilImage | View = field(default_factory=SpoilImage)
     per_image: int = 4
 
     def __post_init__(self) -> None:
         make_plain(self)
-        if not isinstance(self.spoil, (SpoilImage, SpoilText)):
+        if not callable(self.spoil) or isinstance(self.spoil, type):
             raise InvalidParameter(
-                f"`spoil` must be SpoilImage(...) or, for texts, SpoilText(...); got {self.spoil!r}. Leave it out for "
-                "all kinds of images."
+                f"`spoil` must be SpoilImage(...) or another view, such as views.SpoilText(...) for texts; got "
+                f"{self.spoil!r}. Leave it out for all kinds of images."
             )
         check_count("per_image", self.per_image)
 
@@ -87,7 +86,8 @@ class SpoiledContrastObjective(nn.Module):
 
     def prepare(self, sample: Tensor) -> None:
         """Know training samples ``(m, ...)``, of which spoiled ones take parts."""
-        self._spoil = self.settings.spoil.prepare(sample)
+        spoil = self.settings.spoil
+        self._spoil = spoil.prepare(sample) if hasattr(spoil, "prepare") else spoil
 
     def forward(self, batch: Batch, views: View, generator: RowGenerator) -> Tensor:
         """Scalar loss: mean softplus(-logit) of the normal images plus mean softplus(logit) of the others.

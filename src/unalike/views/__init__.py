@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Shift,
         TimeWarp,
     )
+    from unalike.views.spoiltext import SpoilText
     from unalike.views.table import CorruptCells, MaskCells, MixUp, NeighborCells, Noise, standard_table_view
     from unalike.views.text import CropText, DeleteWords, MaskSpan, ReplaceWords, ShuffleWords, standard_text_view
     from unalike.views.textnoise import CharacterNoise, Salad, ShuffleAll, Splice
@@ -79,6 +80,7 @@ NAMES = {
     "shuffle-all": "unalike.views.textnoise:ShuffleAll",
     "shuffle-words": "unalike.views.text:ShuffleWords",
     "splice": "unalike.views.textnoise:Splice",
+    "spoil-text": "unalike.views.spoiltext:SpoilText",
     "symmetric-flip": "unalike.views.image:SymmetricFlip",
     "time-warp": "unalike.views.warping:TimeWarp",
     "translate": "unalike.views.image:Translate",
@@ -135,6 +137,7 @@ __all__ = [
     "ShuffleAll",
     "ShuffleWords",
     "Splice",
+    "SpoilText",
     "SymmetricFlip",
     "TimeWarp",
     "Translate",

@@ -1,4 +1,4 @@
-"""Texts made unlike normal ones in several ways: negatives of `SpoiledContrast`."""
+"""Texts made unlike normal ones in several ways: negatives of `objectives.SpoiledContrast`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor
 
 from unalike.errors import InvalidParameter, NotFitted
-from unalike.objectives.pairs import make_plain
 from unalike.seeding import RowGenerator, derive
 from unalike.views.textnoise import CharacterNoise, Salad, ShuffleAll, Splice
 
@@ -44,7 +43,6 @@ class SpoilText:
     known: tuple[Any, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        make_plain(self)
         kinds = tuple(self.kinds) if isinstance(self.kinds, (tuple, list)) else ()
         if not kinds or not set(kinds) <= set(SPOILED):
             raise InvalidParameter(f"`kinds` must be some of {SPOILED}; got {self.kinds!r}. Leave it out for all.")
