@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from unalike import check_views, modalities, objectives, views
+from unalike import check_views, encoders, modalities, objectives, views
 from unalike.errors import InvalidInput, InvalidParameter
 from unalike.viewcheck.check import check_views as checked
 from unalike.viewcheck.material import gather, named_views
@@ -304,3 +304,21 @@ def test_series_are_grouped_by_time_and_by_nothing_else():
         check_views(waves(), "series", groups=[0] * 4000)
     with pytest.raises(InvalidInput, match="longer records"):
         check_views(waves()[:44], "series")
+
+
+def test_views_of_texts_are_measured_in_an_embedding():
+    rng = np.random.default_rng(0)
+    words = [f"word{number}" for number in range(200)]
+    X = [" ".join(rng.choice(words, 12)) for _ in range(80)]
+    checks = check_views(
+        X,
+        "text",
+        views={"mild": views.DeleteWords(0.1), "nothing": views.DeleteWords(0.0), "other": views.Salad()},
+        encoder=encoders.TextTransformer(vocabulary=400, width=16, heads=2),
+        objectives=[objectives.SpoiledContrast(spoil=views.SpoilText())],
+    )
+    assert checks["nothing"].verdict == "too weak"
+    assert checks["nothing"].unchanged == 1.0
+    assert checks["other"].pairs_found < 0.1  # words drawn anew: no sample is found again
+    assert checks["mild"].pairs_found > checks["other"].pairs_found + 0.3
+    assert [row.kind for row in checks] == ["view"] * 3 + ["negative"]
