@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from unalike.modalities.image import Image
     from unalike.modalities.series import Series
     from unalike.modalities.table import Table
+    from unalike.modalities.text import Text
 
 MODALITIES = {
     "image": "unalike.modalities.image:Image",
     "series": "unalike.modalities.series:Series",
     "table": "unalike.modalities.table:Table",
+    "text": "unalike.modalities.text:Text",
 }
 
-__all__ = ["MODALITIES", "Image", "Series", "Table"]
+__all__ = ["MODALITIES", "Image", "Series", "Table", "Text"]
 
 
 def __getattr__(name: str) -> Any:
