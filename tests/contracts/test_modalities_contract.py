@@ -295,12 +295,15 @@ def test_default_branches_can_be_built(case: Case) -> None:
     assert all(isinstance(branch, Branch) for branch in branches)
     assert len({branch.name for branch in branches}) == len(branches)
     assert any(branch.objective is None for branch in branches)
-    assert any(branch.objective is not None for branch in branches)
+    # Of texts nothing trains by default: what was tried from scratch stayed below the words (docs/texts.md).
+    assert any(branch.objective is not None for branch in branches) or case.name == "text"
     for branch in branches:
         encoder = build_encoder(branch.encoder, modality.schema, 0)
         if hasattr(encoder, "prepare"):
             encoder.prepare(data)
-        embedded = encoder.eval()(data.to(next(iter(encoder.parameters()), data).dtype))
+        embedded = encoder.eval()(
+            data if case.name == "text" else data.to(next(iter(encoder.parameters()), data).dtype)
+        )
         assert embedded.shape == (len(data), encoder.width)
         assert embedded.isfinite().all()
         build_scorer(branch.scorer)

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from unalike.encoders.backbones import Timm
     from unalike.encoders.channelcnn import ChannelCNN
     from unalike.encoders.convnet import ConvNet
+    from unalike.encoders.lexical import Lexical
     from unalike.encoders.mirrored import Mirrored
     from unalike.encoders.mlp import MLP, TableMLP
     from unalike.encoders.patches import PatchTransformer
+    from unalike.encoders.pretrained import PretrainedText
     from unalike.encoders.raw import Raw, RawTable
     from unalike.encoders.recurrent import Recurrent
     from unalike.encoders.residual import WindowResidual
@@ -32,9 +34,11 @@ if TYPE_CHECKING:
 NAMES = {
     "channel-cnn": "unalike.encoders.channelcnn:ChannelCNN",
     "convnet": "unalike.encoders.convnet:ConvNet",
+    "lexical": "unalike.encoders.lexical:Lexical",
     "mirrored": "unalike.encoders.mirrored:Mirrored",
     "mlp": "unalike.encoders.mlp:MLP",
     "patch-transformer": "unalike.encoders.patches:PatchTransformer",
+    "pretrained-text": "unalike.encoders.pretrained:PretrainedText",
     "raw": "unalike.encoders.raw:Raw",
     "raw-table": "unalike.encoders.raw:RawTable",
     "raw-window": "unalike.encoders.window:RawWindow",
@@ -58,8 +62,10 @@ __all__ = [
     "TCN",
     "ChannelCNN",
     "ConvNet",
+    "Lexical",
     "Mirrored",
     "PatchTransformer",
+    "PretrainedText",
     "Raw",
     "RawTable",
     "RawWindow",

@@ -56,7 +56,8 @@ def build_encoder(
     """
     with isolated(seed):
         built = _made(encoder, schema, blank)
-        _try(built, schema)
+        if not getattr(built, "awaits_state", False):  # else it cannot run before it has the state of a saved one
+            _try(built, schema)
     if sample is not None and hasattr(built, "prepare"):
         built.prepare(sample)  # type: ignore[operator]
     return built

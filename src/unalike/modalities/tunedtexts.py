@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from unalike.errors import InvalidParameter
+from unalike.encoders.lexical import Lexical
+from unalike.encoders.pretrained import PretrainedText
+from unalike.scorers.neighbors import KNN
 from unalike.types import Branch
 
 
 def branches(model: Any) -> tuple[Branch, ...]:
-    """The tuned branches.
+    """Nearest neighbours by words and letters and, where there is one, in the embedding of a pretrained model.
+
+    Nothing trains: what was tried from scratch stayed below the words (docs/texts.md).
 
     Parameters
     ----------
     model
         As in `modalities.Text`.
     """
-    raise InvalidParameter("`branches` must be given for texts as yet.")
+    lexical = Branch(name="lexical", encoder=Lexical(), scorer=KNN(k=5))
+    if model is None:
+        return (lexical,)
+    meaning = Branch(name="meaning", encoder=PretrainedText(model=model), scorer=KNN(k=5, metric="cosine"))
+    return meaning, lexical
