@@ -31,7 +31,11 @@ KEYWORD = {
     "views": "views",
 }
 EVERY = [(stage, name) for stage, names in STAGES.items() for name in names]
-NEEDED: dict[str, dict[str, Any]] = {"fixed": {"value": 2.5}, "compose": {"views": (HorizontalFlip(), Affine())}}
+NEEDED: dict[str, dict[str, Any]] = {
+    "fixed": {"value": 2.5},
+    "compose": {"views": (HorizontalFlip(), Affine())},
+    "pretrained-text": {"model": "models/some"},
+}
 
 
 def params(**settings: Any) -> dict[str, Any]:
@@ -157,7 +161,7 @@ def test_what_no_file_can_hold_is_not_written(settings: dict[str, Any]) -> None:
 
 MISTAKES = {
     'modalty = "image"': r"the keys must be .*'encoder',.*; got \['modalty'\]. Did you mean 'modality'\?",
-    'modality = "sound"': r"`modality` must be one of \['image', 'series', 'table'\]; got 'sound'",
+    'modality = "sound"': r"`modality` must be one of \['image', 'series', 'table', 'text'\]; got 'sound'",
     "scorer = 5": "`scorer` must be the name of a part or a table with its 'type'; got 5",
     "[scorer]\nk = 5": "`scorer` must have a 'type', one of .*'knn'",
     '[scorer]\ntype = "KNNN"': "`scorer.type` must be one of .*'knn'.*; got 'KNNN'",

@@ -103,7 +103,7 @@ class MakesNothing:
         (OfTheUser, r"must be an object; got the class OfTheUser"),
         (ConvNet, r"got the class ConvNet. Give ConvNet\(...\)"),
         (MakesNothing(), r"must build a torch.nn.Module; got int from MakesNothing"),
-        ("convet", r"one of .*'convnet', 'mirrored', 'mlp'.*got 'convet'"),
+        ("convet", r"one of .*'convnet', 'lexical', 'mirrored', 'mlp'.*got 'convet'"),
         (3, r"must be one of .* or a torch.nn.Module .*got 3"),
         (TableMLP(), r"TableMLP must get a table .*shape \(1, 8, 8\)"),
         (nn.Identity(), r"attribute `width`"),
