@@ -21,6 +21,7 @@ from unalike.errors import InvalidParameter, TrainingWarning
 from unalike.judging import Judge, check_own_score, fit_judge, score_parts, what_embeds, with_skip
 from unalike.objectives.build import build_objective
 from unalike.parts import Parts
+from unalike.passes import Passes
 from unalike.scorers.fusion import Fusion
 from unalike.seeding import derive
 from unalike.training import History, TrainingRows, branch_checkpoint, on_fixed_views, settle, total_steps, train
@@ -65,6 +66,7 @@ def fit_branch(
     device: torch.device,
     on_epoch: Callable[[str, int, dict[str, float]], None] | None = None,
     folder: Path | None = None,
+    passes: Passes | None = None,
 ) -> FittedBranch:
     """Build, train and judge one branch.
 
@@ -88,6 +90,8 @@ def fit_branch(
         Called with the branch's name, its number of steps in all, and each row of the history.
     folder : Path, optional
         From `training.open_folder`; training is kept there and resumed from there.
+    passes : Passes, optional
+        Of this fit, for frozen encoders that several branches share.
     """
     sample = train_parts.sample()
     encoder = build_encoder(branch.encoder, modality.schema, derive(seed, "encoder"), sample=sample)
@@ -95,7 +99,10 @@ def fit_branch(
     if branch.objective is None:
         check_own_score(branch)
         encoder = with_skip(encoder, branch, modality.schema, sample, device)
-        judge = fit_judge(encoder, branch, train_parts, reference_parts, anomalies, device, exact)
+        if exact:
+            encoder.double()
+        encoder = encoder if passes is None else passes.shared(branch, encoder)
+        judge = fit_judge(encoder, branch, train_parts, reference_parts, anomalies, device, exact, passes)
         return FittedBranch(branch, judge, None, [])
     settings = settle(branch.training, training, device)
     # On features of fixed views the objective trains what takes them; else the whole encoder.

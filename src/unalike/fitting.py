@@ -14,11 +14,12 @@ import torch
 from unalike.branch import FittedBranch, fit_branch
 from unalike.data import Split, check_shares, count, group_codes, one_of_each_stretch, runs, split, take
 from unalike.errors import InputWarning, InvalidInput, InvalidParameter, tell
-from unalike.judging import Judge, to_judge
+from unalike.judging import Judge, for_scorer
 from unalike.memory import Prints, fingerprints, part_fingerprints
 from unalike.modalities import nearcopies
 from unalike.modalities.windows import check_some
 from unalike.parts import Parts, load_parts
+from unalike.passes import Passes
 from unalike.progress import show
 from unalike.robust import floor_scores, most_suspect
 from unalike.scorers.build import build_scorer, takes_anomalies
@@ -228,16 +229,16 @@ def absorbed_scores(
     device : torch.device
         Where to embed.
     """
-    scores = {}
+    scores, passes = {}, Passes.over([branch.judge.encoder for branch in branches])
     for branch in branches:
         if branch.untrained is not None:
-            _absorb(branch.untrained, parts, device)
-        scores[branch.settings.name] = _absorb(branch.judge, parts, device)
+            _absorb(branch.untrained, parts, device, passes)
+        scores[branch.settings.name] = _absorb(branch.judge, parts, device, passes)
     return fusion.score(scores)
 
 
-def _absorb(judge: Judge, parts: Parts, device: torch.device) -> FloatArray:
-    embeddings = to_judge(judge.encoder, judge.scorer, parts.load, parts.n, device)
+def _absorb(judge: Judge, parts: Parts, device: torch.device, passes: Passes) -> FloatArray:
+    embeddings = for_scorer(judge.encoder, judge.scorer, parts, device, passes)
     if not hasattr(judge.scorer, "absorb"):
         return judge.scorer.score(embeddings)
     scores: FloatArray = judge.scorer.absorb(embeddings, parts.owner if parts.group is None else parts.group)
@@ -291,6 +292,7 @@ def fit_branches(
     progress: bool,
 ) -> tuple[FittedBranch, ...]:
     """Fit one branch after the other; the parameters are those of `branch.fit_branch`."""
+    passes = Passes(branches)
     with show(progress, [branch.name for branch in branches if branch.objective is not None]) as on_epoch:
         return tuple(
             fit_branch(
@@ -304,6 +306,7 @@ def fit_branches(
                 device=device,
                 on_epoch=on_epoch,
                 folder=folder,
+                passes=passes,
             )
             for branch in branches
         )

@@ -13,10 +13,11 @@ import torch
 from unalike.branch import FittedBranch
 from unalike.data import count, one_of_each_stretch, shared_out, take
 from unalike.errors import InvalidParameter
-from unalike.judging import Judge, to_judge
-from unalike.memory import MOST_ROWS, Memory
+from unalike.judging import Judge, for_scorer
+from unalike.memory import MOST_ROWS, Memory, Rows
 from unalike.modalities.windows import check_some
 from unalike.parts import Parts, load_parts
+from unalike.passes import Passes
 from unalike.plain import unlearned
 from unalike.seeding import numpy_generator
 from unalike.types import Collection, IntArray, InTime, Modality, Scorer
@@ -50,7 +51,7 @@ def grown_branches(
     else:
         codes = None if groups is None else groups[owner]
     new = Parts(len(owner), load_parts(modality, parts, keep=True), owner, codes)
-    grow = _Grow(memory, new, device)
+    grow = _Grow(memory, new, device, Passes.over([branch.judge.encoder for branch in branches]))
     return tuple(
         replace(
             branch,
@@ -73,31 +74,36 @@ def _thinned(parts: Collection, owner: IntArray, share: float) -> tuple[Collecti
 class _Grow:
     """Adds the same new parts to one judge after the other."""
 
-    def __init__(self, memory: Memory, new: Parts, device: torch.device) -> None:
+    def __init__(self, memory: Memory, new: Parts, device: torch.device, passes: Passes) -> None:
         self.memory = memory
         self.new = new
         self.device = device
+        self.passes = passes
+        self.rows, self.reference = _parts_of(memory.rows), _parts_of(memory.reference)
 
     def judge(self, judge: Judge, branch: str) -> Judge:
-        embeddings = to_judge(judge.encoder, judge.scorer, self.new.load, self.new.n, self.device)
-        held = None if self.memory.reference is None else self._of(judge, self.memory.reference)
+        embeddings = self._given(judge, self.new)
+        held = None if self.reference is None else self._given(judge, self.reference)
         if hasattr(judge.scorer, "add"):
             added: Scorer = copy.deepcopy(judge.scorer).add(embeddings, held, self.new.group)
             return replace(judge, scorer=added)
-        if self.memory.rows is None:
+        if self.rows is None:
             raise InvalidParameter(
                 f"The scorer {type(judge.scorer).__name__} of branch {branch!r} must be fitted again to take new "
                 "samples, and the model keeps no training samples of this kind of data. Fit the detector again, or "
                 "switch the branch off."
             )
-        old, at = shared_out(len(self.memory.rows), self.memory.seen, len(embeddings), MOST_ROWS)
-        joined = np.concatenate([self._of(judge, self.memory.rows)[old], embeddings[at]])
+        old, at = shared_out(self.rows.n, self.memory.seen, len(embeddings), MOST_ROWS)
+        joined = np.concatenate([self._given(judge, self.rows)[old], embeddings[at]])
         return replace(judge, scorer=unlearned(judge.scorer).fit(joined, held, None))
 
-    def _of(self, judge: Judge, rows: Any) -> Any:
-        tensors = torch.from_numpy(rows)
+    def _given(self, judge: Judge, parts: Parts) -> Any:
+        return for_scorer(judge.encoder, judge.scorer, parts, self.device, self.passes)
 
-        def load(at: IntArray) -> torch.Tensor:
-            return tensors[torch.from_numpy(at)]
 
-        return to_judge(judge.encoder, judge.scorer, load, len(tensors), self.device)
+def _parts_of(rows: Rows | None) -> Parts | None:
+    """Kept rows, each a part."""
+    if rows is None:
+        return None
+    tensors = torch.from_numpy(rows)
+    return Parts(len(rows), lambda at: tensors[torch.from_numpy(at)], np.arange(len(rows)))

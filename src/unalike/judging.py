@@ -18,6 +18,7 @@ from unalike.errors import InvalidParameter
 from unalike.objectives.build import build_objective
 from unalike.objectives.own import OwnScore
 from unalike.parts import Loader, Parts
+from unalike.passes import Passes
 from unalike.scorers.build import build_scorer, takes_anomalies
 from unalike.scorers.objective import ObjectiveScore
 from unalike.types import Branch, FloatArray, IntArray, Schema, Scorer
@@ -36,10 +37,13 @@ class Judge:
     encoder: nn.Module
     scorer: Scorer
 
-    def score(self, data: Tensor, device: torch.device) -> FloatArray:
-        """``(m,)`` scores of ``(m, ...)`` parts; the encoder is in evaluation mode on `device`."""
+    def score(self, data: Tensor, device: torch.device, embeddings: FloatArray | None = None) -> FloatArray:
+        """``(m,)`` scores of ``(m, ...)`` parts; the encoder is in evaluation mode on `device`.
+
+        Where its ``(m, width)`` embeddings of them are known, they are taken.
+        """
         if not judges_places(self.scorer):
-            return self.scorer.score(embed_batch(self.encoder, data, device))
+            return self.scorer.score(embed_batch(self.encoder, data, device) if embeddings is None else embeddings)
         return self.scorer.score(self.located(data, device))  # type: ignore[arg-type]
 
     def located(self, data: Tensor, device: torch.device) -> Located:
@@ -55,6 +59,7 @@ def fit_judge(
     anomalies: Parts | None,
     device: torch.device,
     exact: bool,
+    passes: Passes | None = None,
 ) -> Judge:
     """Fit the branch's scorer on the embeddings of the parts by an encoder whose weights are final.
 
@@ -72,17 +77,19 @@ def fit_judge(
         Where to embed.
     exact : bool
         Embed in double precision.
+    passes : Passes, optional
+        Of this fit: an encoder that several branches share embeds the parts once.
     """
     if exact:
         encoder.double()
     scorer = build_scorer(branch.scorer)
     if judges_places(scorer):
         _need_places(encoder, branch)
-    held_out = None if reference is None else to_judge(encoder, scorer, reference.load, reference.n, device)
+    held_out = None if reference is None else for_scorer(encoder, scorer, reference, device, passes)
     fit: Callable[..., Any] = scorer.fit
     if anomalies is not None and takes_anomalies(scorer):
-        fit = partial(fit, anomalies=to_judge(encoder, scorer, anomalies.load, anomalies.n, device))
-    fit(to_judge(encoder, scorer, parts.load, parts.n, device), held_out, parts.group)
+        fit = partial(fit, anomalies=for_scorer(encoder, scorer, anomalies, device, passes))
+    fit(for_scorer(encoder, scorer, parts, device, passes), held_out, parts.group)
     encoder.to("cpu")
     encoder.requires_grad_(False)
     return Judge(encoder, scorer)
@@ -98,6 +105,13 @@ def to_judge(encoder: nn.Module, scorer: Any, load: Loader, n: int, device: torc
     if not judges_places(scorer):
         return embed(encoder, load, n, device=device)
     return Located(encoder.eval().to(device), load, n, device)
+
+
+def for_scorer(encoder: nn.Module, scorer: Any, parts: Parts, device: torch.device, passes: Passes | None) -> Any:
+    """What a scorer takes (`to_judge`) of parts, which an encoder that several branches share embeds once."""
+    if passes is None or judges_places(scorer):
+        return to_judge(encoder, scorer, parts.load, parts.n, device)
+    return passes.embed(encoder, parts, device)
 
 
 def _need_places(encoder: nn.Module, branch: Branch) -> None:
@@ -175,11 +189,16 @@ def score_parts(judges: Mapping[str, Judge], load: Loader, n: int, device: torch
     scores: dict[str, list[FloatArray]] = {name: [] for name in judges}
     for judge in judges.values():
         judge.encoder.eval().to(device)
+    embedding = [judge.encoder for judge in judges.values() if not judges_places(judge.scorer)]
+    several = {encoder for encoder in embedding if embedding.count(encoder) > 1}
     start, chunk = 0, _FIRST
     while start < n:
         data = load(np.arange(start, min(start + chunk, n)))
+        embedded: dict[nn.Module, FloatArray] = {}
         for name, judge in judges.items():
-            scores[name].append(judge.score(data, device))
+            if judge.encoder in several and judge.encoder not in embedded:
+                embedded[judge.encoder] = embed_batch(judge.encoder, data, device)
+            scores[name].append(judge.score(data, device, embedded.get(judge.encoder)))
         start += chunk
         # Small parts come many at a time: a search that may ask each chunk what pays is then quicker.
         part = max(data.numel() * data.element_size() / len(data), 1.0)

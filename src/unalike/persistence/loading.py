@@ -148,11 +148,14 @@ class _Loader:
         self.weights = safetensors.torch.load(entries["weights.safetensors"])
         self.given = given
         self.needed: set[Place] = set()
+        self.same_weights: Mapping[str, str] = {}
+        self.encoders: dict[str, nn.Module] = {}
 
     def detector(self, manifest: Mapping[str, Any]) -> Detector:
         detector = Detector(**self._settings(manifest["detector"]))
         detector.modality_ = self._part(manifest["modality"], ("modality", None))
         schema = detector.modality_.schema
+        self.same_weights = manifest.get("same_weights", {})
         detector.branches_ = tuple(
             self._branch(packed, f"branch/{number}", schema) for number, packed in enumerate(manifest["branches"])
         )
@@ -209,10 +212,13 @@ class _Loader:
         return FittedBranch(self._filled_branch(settings), trained, untrained, history)
 
     def _judge(self, packed: Mapping[str, Any], place: str, settings: Branch, schema: Schema) -> Judge:
+        scorer = self._part(packed["scorer"], ("scorer", settings.name))
+        if place in self.same_weights:
+            return Judge(self.encoders[self.same_weights[place]], scorer)
         encoder = blank_encoder(settings, schema).to(_PRECISIONS[packed["precision"]])
         encoder.load_state_dict(self._weights_of(place), assign=True)
-        scorer = self._part(packed["scorer"], ("scorer", settings.name))
-        return Judge(_frozen(encoder), scorer)
+        self.encoders[place] = _frozen(encoder)
+        return Judge(self.encoders[place], scorer)
 
     def _weights_of(self, place: str) -> dict[str, Tensor]:
         # Copies of their own: kernels may choose their path, and so the last bit, by how memory is aligned.

@@ -13,7 +13,7 @@ from typing import Any
 import safetensors.numpy
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unalike import __version__
 from unalike.branch import FittedBranch
@@ -67,6 +67,7 @@ def save(detector: Detector, path: str | os.PathLike[str], *, examples: Collecti
         "detector": packer.settings(detector.get_params(deep=False), "detector"),
         "modality": _pack_part(packer, detector.modality_, "modality"),
         "branches": [_pack_branch(packer, number, branch) for number, branch in enumerate(detector.branches_)],
+        "same_weights": _same_weights(detector.branches_),
         "fusion": _pack_part(packer, detector.fusion_, "fusion"),
         "threshold": _pack_part(packer, detector.threshold_, "threshold") if hasattr(detector, "threshold_") else None,
         "learned": packer.state(_other_learned(detector), "learned"),
@@ -154,9 +155,19 @@ def _pack_judge(packer: Packer, judge: Judge, place: str) -> dict[str, Any]:
     return {"precision": str(floating_type(judge.encoder)).removeprefix("torch."), "scorer": scorer}
 
 
+def _same_weights(branches: tuple[FittedBranch, ...]) -> dict[str, str]:
+    """The places whose encoder is that of an earlier place, by that place."""
+    first: dict[nn.Module, str] = {}
+    places = {place: first.setdefault(judge.encoder, place) for place, judge in parity.judges(branches).items()}
+    return {place: earlier for place, earlier in places.items() if place != earlier}
+
+
 def _weights(branches: tuple[FittedBranch, ...]) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
+    again = _same_weights(branches)
     for place, judge in parity.judges(branches).items():
+        if place in again:
+            continue
         for name, values in judge.encoder.state_dict().items():
             if not isinstance(values, Tensor):
                 raise InvalidParameter(
