@@ -15,7 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import harness, images_data, images_metrics, images_network, images_peers, images_summary, images_tools
+from benchmarks import (
+    harness,
+    images_data,
+    images_metrics,
+    images_network,
+    images_peers,
+    images_summary,
+    images_tools,
+    units,
+)
 from benchmarks.images_ours import LARGE_ONLY, LATER_ONLY, OURS, SMALL_ONLY, UNLABELLED
 from benchmarks.results import Results, Values
 from unalike.types import FloatArray
@@ -143,7 +152,7 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         if method not in METHODS:
             parser.error(f"there is no method {method!r}; there are {', '.join(METHODS)}")
     places = images_data.names_in(options.data.resolve())
-    names = images_data.choose(list(places), options.sets)
+    names = units.choose(list(places), options.sets)
     localised = any(places[name].is_dir() for name in names)
     why = images_network.missing() or (images_tools.missing() if localised else None)
     if why is not None:

@@ -110,20 +110,6 @@ def names_in(folder: Path) -> dict[str, Path]:
     return names
 
 
-def choose(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """Those that `wanted` asks for, by name or by the part before the slash; all when it is empty.
-
-    Raises
-    ------
-    ValueError
-        When something wanted matches nothing.
-    """
-    for want in wanted:
-        if not any(want in (name, name.split("/")[0]) for name in names):
-            raise ValueError(f"there is no set {want!r}; there are {', '.join(names)}")
-    return [name for name in names if not wanted or any(want in (name, name.split("/")[0]) for want in wanted)]
-
-
 def protocols_of(place: Path, asked: Sequence[str]) -> list[str]:
     """Which of the protocols that are asked for go with a set."""
     own = (GROUPED, RANDOM, EXPOSURE) if place.is_dir() else (ONE_CLASS,)

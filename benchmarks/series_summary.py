@@ -13,9 +13,7 @@ import numpy as np
 
 from benchmarks.results import KEY, read_rows
 from benchmarks.summary import as_markdown, as_text, bootstrap_interval
-
-Rows = Sequence[Mapping[str, str]]
-Table = list[list[str]]
+from benchmarks.units import Row, Rows, Table, family, mean_of, methods_of, per_unit, wins
 
 PROTOCOLS = ("univariate", "multivariate")
 ABLATIONS = (
@@ -29,7 +27,6 @@ ABLATIONS = (
 other branches add, and what training adds to the networks alone."""
 
 _MAIN = "vus_pr"
-_SAME = 5e-7
 
 
 def report(path: Path, against: str, sets: Sequence[str], *, markdown: bool) -> str:
@@ -75,18 +72,18 @@ def report(path: Path, against: str, sets: Sequence[str], *, markdown: bool) -> 
 
 def overview(rows: Rows) -> Table:
     """One line per method, the best VUS-PR first: its means, those of each collection, seconds and memory."""
-    collections = sorted({_collection(row) for row in rows})
+    collections = sorted({family(row["data"]) for row in rows})
     header = ["method", "series", "VUS-PR", "AUC-PR", "AUC-ROC", "UCR top-1"]
     header += [*(f"VUS-PR {name}" for name in collections), "fit s", "score s", "most MB"]
     lines = []
     for method in methods_of(rows):
         mine = [row for row in rows if row["method"] == method]
         vus = per_series(mine, _MAIN)
-        line = [method, str(len(vus)), _three(_mean(vus))]
-        line += [_three(_mean(per_series(mine, column))) for column in ("auprc", "auroc")]
-        line.append(_share(_mean(per_series(mine, "top1"))))
+        line = [method, str(len(vus)), _three(mean_of(vus))]
+        line += [_three(mean_of(per_series(mine, column))) for column in ("auprc", "auroc")]
+        line.append(_share(mean_of(per_series(mine, "top1"))))
         for name in collections:
-            line.append(_three(_mean(per_series([row for row in mine if _collection(row) == name], _MAIN))))
+            line.append(_three(mean_of(per_series([row for row in mine if family(row["data"]) == name], _MAIN))))
         line += [f"{np.median([float(row[column]) for row in mine]):.2f}" for column in ("fit_s", "score_s")]
         line.append(f"{max(float(row['peak_mb']) for row in mine):.0f}")
         lines.append(line)
@@ -111,7 +108,7 @@ def comparisons(rows: Rows, pairs: Sequence[tuple[str, str]], column: str = _MAI
                 f"{differences.mean():+.3f}",
                 f"[{low:+.3f}, {high:+.3f}]",
                 f"{differences.mean() / base:+.1%}" if base > 0 else "",
-                f"{(differences > _SAME).sum()}/{(np.abs(differences) <= _SAME).sum()}/{(differences < -_SAME).sum()}",
+                wins(differences),
                 str(len(common)),
             ]
         )
@@ -126,12 +123,12 @@ def alarms(rows: Rows) -> Table:
     table = [header]
     for method in methods_of([row for row in rows if row["false_alarm_rate"]]):
         mine = [row for row in rows if row["method"] == method]
-        for name in [*sorted({_collection(row) for row in mine}), "all"]:
-            part = [row for row in mine if name in ("all", _collection(row))]
+        for name in [*sorted({family(row["data"]) for row in mine}), "all"]:
+            part = [row for row in mine if name in ("all", family(row["data"]))]
             stated, realised, detected, delay, runs, daily = (per_series(part, column) for column in columns)
-            line = [method, name, str(len(realised)), _percent(_mean(stated)), _percent(_mean(realised))]
-            line += [_percent(float(np.median(list(realised.values())))), _share(_mean(detected))]
-            table.append([*line, _one(_mean(delay)), _one(_mean(runs)), _one(_mean(daily))])
+            line = [method, name, str(len(realised)), _percent(mean_of(stated)), _percent(mean_of(realised))]
+            line += [_percent(float(np.median(list(realised.values())))), _share(mean_of(detected))]
+            table.append([*line, _one(mean_of(delay)), _one(mean_of(runs)), _one(mean_of(daily))])
     return table
 
 
@@ -146,10 +143,10 @@ def live(rows: Rows) -> Table:
     both = [[row for row in rows if row["method"] == method] for method in ("stream", "unalike")]
     common = {_fit(row) for row in both[0]} & {_fit(row) for row in both[1]}
     both = [[row for row in mine if _fit(row) in common] for mine in both]
-    for name in [*sorted({_collection(row) for row in both[0]}), *(["all"] if common else [])]:
-        parts = [[row for row in mine if name in ("all", _collection(row))] for mine in both]
+    for name in [*sorted({family(row["data"]) for row in both[0]}), *(["all"] if common else [])]:
+        parts = [[row for row in mine if name in ("all", family(row["data"]))] for mine in both]
         values = [[per_series(part, column) for column in columns] for part in parts]
-        cells = [" / ".join(how(_mean(one)) for one in pair) for how, *pair in zip(_LIVE, *values, strict=True)]
+        cells = [" / ".join(how(mean_of(one)) for one in pair) for how, *pair in zip(_LIVE, *values, strict=True)]
         cells[3] = " / ".join(_percent(_median(found[3])) for found in values)
         table.append([name, str(len(values[0][0])), *("" if cell == " / " else cell for cell in cells)])
     return table
@@ -157,34 +154,17 @@ def live(rows: Rows) -> Table:
 
 def per_series(rows: Rows, column: str) -> dict[str, float]:
     """Mean over seeds of `column`, by series; those where it is empty are left out."""
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        if row[column]:
-            values.setdefault(row["data"], []).append(float(row[column]))
-    return {name: float(np.mean(seeds)) for name, seeds in values.items()}
+    return per_unit(rows, column, lambda row: row["data"])
 
 
-def methods_of(rows: Rows) -> list[str]:
-    """In the order of the file."""
-    return list(dict.fromkeys(row["method"] for row in rows))
-
-
-def _asked(row: Mapping[str, str], wanted: str) -> bool:
+def _asked(row: Row, wanted: str) -> bool:
     if wanted in ("tune", "confirm"):
         return (float(row["tune"]) == 1) == (wanted == "tune")
-    return wanted in (row[KEY[0]], _collection(row))
+    return wanted in (row[KEY[0]], family(row["data"]))
 
 
-def _fit(row: Mapping[str, str]) -> tuple[str, str]:
+def _fit(row: Row) -> tuple[str, str]:
     return row["data"], row["seed"]
-
-
-def _collection(row: Mapping[str, str]) -> str:
-    return row["data"].split("/", maxsplit=1)[0]
-
-
-def _mean(values: Mapping[str, float]) -> float:
-    return float(np.mean(list(values.values()))) if values else float("nan")
 
 
 def _median(values: Mapping[str, float]) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from benchmarks import harness, texts_data, texts_peers, texts_summary
+from benchmarks import harness, texts_data, texts_peers, texts_summary, units
 from benchmarks.images_metrics import alarming
 from benchmarks.results import Results, Values
 from benchmarks.texts_ours import OURS
@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if method not in METHODS:
             parser.error(f"there is no method {method!r}; there are {', '.join(METHODS)}")
     places = texts_data.names_in(options.data.resolve())
-    names = texts_data.choose(list(places), options.sets)
+    names = units.choose(list(places), options.sets)
     todo = jobs(places, names, options.seeds, options.methods, options.limit)
     with Results(options.out, COLUMNS) as results:
         missing = harness.run(todo, results, threads=options.threads, time_limit=options.time_limit, preload=_PRELOAD)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,20 +71,6 @@ def names_in(folder: Path) -> dict[str, Place]:
             else {f"{family}/{name.replace('/', '-')}": (tuple(paths), name) for name in classes}
         )
     return places
-
-
-def choose(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """Those that `wanted` asks for, by name or by the part before the slash; all when it is empty.
-
-    Raises
-    ------
-    ValueError
-        When something wanted matches nothing.
-    """
-    for want in wanted:
-        if not any(want in (name, name.split("/")[0]) for name in names):
-            raise ValueError(f"there is no set {want!r}; there are {', '.join(names)}")
-    return [name for name in names if not wanted or any(want in (name, name.split("/")[0]) for want in wanted)]
 
 
 def read(place: Place, seed: int, limit: int | None = None) -> Split:

@@ -6,16 +6,14 @@ compared on the tasks that both finished. With several files of texts, each mean
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.results import read_rows
-from benchmarks.summary import as_markdown, as_text, bootstrap_interval
-
-Rows = Sequence[Mapping[str, str]]
-Table = list[list[str]]
+from benchmarks.summary import as_markdown, as_text
+from benchmarks.units import Row, Rows, Table, family, mean_of, methods_of, paired, per_unit, percent
 
 _COLUMNS = {
     "AUROC": "auroc",
@@ -26,7 +24,6 @@ _COLUMNS = {
     "found": "found",
 }
 _COMPARED = {"AUROC": "auroc", "AUPRC@10%": "auprc10"}
-_SAME = 5e-7
 
 
 def report(path: Path, against: str, sets: Sequence[str], *, markdown: bool) -> str:
@@ -47,9 +44,9 @@ def report(path: Path, against: str, sets: Sequence[str], *, markdown: bool) -> 
         parts += [f"{protocol}, mean over tasks", show(overview(mine))]
         for name, column in _COMPARED.items():
             parts += [f"{name} by set", show(by_set(mine, column))]
-            paired = comparisons(mine, against, column)
-            if len(paired) > 1:
-                parts += [f"{name}, paired: each minus {against}", show(paired)]
+            compared = comparisons(mine, against, column)
+            if len(compared) > 1:
+                parts += [f"{name}, paired: each minus {against}", show(compared)]
     return "\n\n".join(parts)
 
 
@@ -59,8 +56,8 @@ def overview(rows: Rows) -> Table:
     lines = []
     for method in methods_of(rows):
         mine = [row for row in rows if row["method"] == method]
-        line = [method, str(len(per_task(mine, "auroc")))]
-        line += [_percent(_mean(per_task(mine, _COLUMNS[name]))) for name in known]
+        line = [method, str(len(per_unit(mine, "auroc", task)))]
+        line += [percent(mean_of(per_unit(mine, _COLUMNS[name], task))) for name in known]
         line += [f"{np.median([float(row[column]) for row in mine]):.0f}" for column in ("fit_docs_s", "score_docs_s")]
         lines.append(line)
     header = ["method", "tasks", *known, "fit docs/s", "score docs/s"]
@@ -73,10 +70,10 @@ def by_set(rows: Rows, column: str) -> Table:
     without = families if len(families) > 1 else []
     table = [["method", *families, "all tasks", *(f"without {name}" for name in without)]]
     for method in methods_of(rows):
-        values = per_task([row for row in rows if row["method"] == method], column)
-        own = [{task: value for task, value in values.items() if family(task) == name} for name in families]
-        others = [{task: value for task, value in values.items() if family(task) != name} for name in without]
-        table.append([method, *(_percent(_mean(part)) for part in (*own, values, *others))])
+        values = per_unit([row for row in rows if row["method"] == method], column, task)
+        own = [{of: value for of, value in values.items() if family(of) == name} for name in families]
+        others = [{of: value for of, value in values.items() if family(of) != name} for name in without]
+        table.append([method, *(percent(mean_of(part)) for part in (*own, values, *others))])
     return table
 
 
@@ -84,51 +81,19 @@ def comparisons(rows: Rows, against: str, column: str) -> Table:
     """Each method minus `against`, in points: over all tasks, and by set."""
     families = sorted({family(row["data"]) for row in rows})
     table = [["method", "difference", "95% interval", "wins/ties/losses", "tasks", *families]]
-    theirs = per_task([row for row in rows if row["method"] == against], column)
+    theirs = per_unit([row for row in rows if row["method"] == against], column, task)
     for method in methods_of(rows):
-        ours = per_task([row for row in rows if row["method"] == method], column)
-        common = sorted(set(ours) & set(theirs))
-        if method == against or not common:
+        ours = per_unit([row for row in rows if row["method"] == method], column, task)
+        cells = paired(ours, theirs)
+        if method == against or cells is None:
             continue
-        differences = np.array([ours[task] - theirs[task] for task in common])
-        low, high = bootstrap_interval(differences)
-        counts = [(differences > _SAME).sum(), (np.abs(differences) <= _SAME).sum(), (differences < -_SAME).sum()]
-        in_sets = [[ours[task] - theirs[task] for task in common if family(task) == name] for name in families]
-        table.append(
-            [
-                method,
-                f"{100 * differences.mean():+.2f}",
-                f"[{100 * low:+.2f}, {100 * high:+.2f}]",
-                "/".join(map(str, counts)),
-                str(len(common)),
-                *(f"{100 * np.mean(own):+.2f}" if own else "" for own in in_sets),
-            ]
-        )
+        for name in families:
+            in_set = paired({of: value for of, value in ours.items() if family(of) == name}, theirs)
+            cells.append("" if in_set is None else in_set[0])
+        table.append([method, *cells])
     return table
 
 
-def per_task(rows: Rows, column: str) -> dict[str, float]:
-    """Mean of `column` over the draws of each task; tasks where it is empty are left out."""
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        if row[column]:
-            values.setdefault(row["data"], []).append(float(row[column]))
-    return {task: float(np.mean(found)) for task, found in values.items()}
-
-
-def methods_of(rows: Rows) -> list[str]:
-    """In the order of the file."""
-    return list(dict.fromkeys(row["method"] for row in rows))
-
-
-def family(name: str) -> str:
-    """The set of a task."""
-    return name.split("/")[0]
-
-
-def _mean(values: Mapping[str, float]) -> float:
-    return float(np.mean(list(values.values()))) if values else float("nan")
-
-
-def _percent(value: float) -> str:
-    return "" if np.isnan(value) else f"{100 * value:.2f}"
+def task(row: Row) -> str:
+    """A set with its normal class; its draws are averaged."""
+    return row["data"]

@@ -17,6 +17,7 @@ from benchmarks import (
     images_peers,
     images_speed,
     images_summary,
+    units,
 )
 from benchmarks.images_data import Split, Train
 from benchmarks.results import COLUMNS, Key, Results
@@ -72,10 +73,10 @@ class TestData:
         assert list(places) == ["digits/0", "digits/1", "digits/2", "tiles"]
         assert list(images_data.names_in(tiles / "tiles")) == ["tiles"]
         assert list(images_data.names_in(digits / "digits" / "file.npz")) == ["file/0", "file/1", "file/2"]
-        assert images_data.choose(list(places), ["digits/1", "tiles"]) == ["digits/1", "tiles"]
-        assert images_data.choose(list(places), ["digits"]) == ["digits/0", "digits/1", "digits/2"]
+        assert units.choose(list(places), ["digits/1", "tiles"]) == ["digits/1", "tiles"]
+        assert units.choose(list(places), ["digits"]) == ["digits/0", "digits/1", "digits/2"]
         with pytest.raises(ValueError, match="no set 'tile'"):
-            images_data.choose(list(places), ["tile"])
+            units.choose(list(places), ["tile"])
 
     def test_empty_folder(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="must hold"):
