@@ -13,7 +13,7 @@ import torch
 from unalike.branch import FittedBranch
 from unalike.data import count, one_of_each_stretch, shared_out, take
 from unalike.errors import InvalidParameter
-from unalike.judging import Judge, for_scorer
+from unalike.judging import Judge, fit_beside_background, for_scorer
 from unalike.memory import MOST_ROWS, Memory, Rows
 from unalike.modalities.windows import check_some
 from unalike.parts import Parts, load_parts
@@ -95,7 +95,8 @@ class _Grow:
             )
         old, at = shared_out(self.rows.n, self.memory.seen, len(embeddings), MOST_ROWS)
         joined = np.concatenate([self._given(judge, self.rows)[old], embeddings[at]])
-        return replace(judge, scorer=unlearned(judge.scorer).fit(joined, held, None))
+        fit = fit_beside_background(unlearned(judge.scorer), judge.encoder, branch, self.device, self.passes)
+        return replace(judge, scorer=fit(joined, held, None))
 
     def _given(self, judge: Judge, parts: Parts) -> Any:
         return for_scorer(judge.encoder, judge.scorer, parts, self.device, self.passes)

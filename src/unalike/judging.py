@@ -19,7 +19,7 @@ from unalike.objectives.build import build_objective
 from unalike.objectives.own import OwnScore
 from unalike.parts import Loader, Parts
 from unalike.passes import Passes
-from unalike.scorers.build import build_scorer, takes_anomalies
+from unalike.scorers.build import build_scorer, takes_anomalies, takes_background
 from unalike.scorers.objective import ObjectiveScore
 from unalike.types import Branch, FloatArray, IntArray, Schema, Scorer
 
@@ -86,7 +86,7 @@ def fit_judge(
     if judges_places(scorer):
         _need_places(encoder, branch)
     held_out = None if reference is None else for_scorer(encoder, scorer, reference, device, passes)
-    fit: Callable[..., Any] = scorer.fit
+    fit = fit_beside_background(scorer, encoder, branch.name, device, passes)
     if anomalies is not None and takes_anomalies(scorer):
         fit = partial(fit, anomalies=for_scorer(encoder, scorer, anomalies, device, passes))
     fit(for_scorer(encoder, scorer, parts, device, passes), held_out, parts.group)
@@ -112,6 +112,27 @@ def for_scorer(encoder: nn.Module, scorer: Any, parts: Parts, device: torch.devi
     if passes is None or judges_places(scorer):
         return to_judge(encoder, scorer, parts.load, parts.n, device)
     return passes.embed(encoder, parts, device)
+
+
+def fit_beside_background(
+    scorer: Scorer, encoder: nn.Module, branch: str, device: torch.device, passes: Passes | None
+) -> Callable[..., Any]:
+    """The ``fit`` of a scorer; where it takes a background, with the embeddings of that which the encoder offers.
+
+    Raises
+    ------
+    InvalidParameter
+        The encoder offers none.
+    """
+    if not takes_background(scorer):
+        return scorer.fit
+    if not callable(getattr(encoder, "background", None)):
+        raise InvalidParameter(
+            f"`encoder` must offer what {type(scorer).__name__} of branch {branch!r} compares with, by `background()`; "
+            f"{type(encoder).__name__} does not. Take PretrainedText, or another scorer, such as Mahalanobis."
+        )
+    passes = Passes() if passes is None else passes
+    return partial(scorer.fit, background=passes.background(encoder, device))
 
 
 def _need_places(encoder: nn.Module, branch: Branch) -> None:

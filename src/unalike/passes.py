@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from unalike.embeddings import embed
 from unalike.parts import Parts
@@ -27,6 +27,7 @@ class Passes:
         self._several = [encoder for number, encoder in enumerate(frozen) if _among(encoder, frozen[:number])]
         self._shared: list[nn.Module] = []
         self._made: dict[tuple[nn.Module, int], tuple[Parts, FloatArray]] = {}
+        self._backgrounds: dict[nn.Module, FloatArray] = {}
 
     @staticmethod
     def over(encoders: Sequence[nn.Module]) -> Passes:
@@ -56,6 +57,13 @@ class Passes:
         if key not in self._made:  # the parts are kept too, so that no other object takes their id
             self._made[key] = (parts, embed(encoder, parts.load, parts.n, device=device))
         return self._made[key][1]
+
+    def background(self, encoder: nn.Module, device: torch.device) -> FloatArray:
+        """``(b, width)`` embeddings of what the encoder offers as ``background() -> (b, *shape)``; made once."""
+        if encoder not in self._backgrounds:
+            data: Tensor = encoder.background()  # type: ignore[operator]
+            self._backgrounds[encoder] = embed(encoder, lambda at: data[torch.from_numpy(at)], len(data), device=device)
+        return self._backgrounds[encoder]
 
 
 def _among(settings: Any, others: Sequence[Any]) -> bool:

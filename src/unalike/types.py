@@ -134,7 +134,8 @@ class Encoder(Protocol):
     Optional: ``prepare(sample)`` fits what is not learned by gradient (a scaling), once, before
     training; ``locations(data) -> (n, places, width)`` with attribute ``grid``; ``stem``, the name of a
     frozen part whose outputs may be cached, and ``rest``, that of the part, with a ``width``, that makes embeddings of
-    them; ``levels``, as `Schema.levels`, for an objective that treats categories in its own way.
+    them; ``levels``, as `Schema.levels`, for an objective that treats categories in its own way; ``background() ->
+    (b, ...)``, the same each time: samples of no kind, for a scorer that compares with them.
     """
 
     width: int
@@ -192,7 +193,8 @@ class Scorer(Protocol):
     `reference_scores_` ``(m,)``, what `tails` compares with. They never come from rows it has memorised:
     the scores of `reference` ``(m, d)`` when given, else leave-one-out or cross-fit, leaving out whole
     `groups` when given. ``score(embeddings) -> (n,)`` float64. A scorer knows no threshold. Optional: a parameter
-    `anomalies` of ``fit``, ``(a, d)`` embeddings of labelled ones, given where the user has some.
+    `anomalies` of ``fit``, ``(a, d)`` embeddings of labelled ones, given where the user has some; a parameter
+    `background`, ``(b, d)`` embeddings of what the encoder offers as neither normal nor anomalous.
     """
 
     reference_scores_: FloatArray

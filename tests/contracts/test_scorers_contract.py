@@ -30,9 +30,26 @@ from unalike.scorers import (
     Outlier,
     PatchBank,
     PerBlock,
+    RelativeMahalanobis,
 )
 from unalike.scorers.build import build_scorer
 from unalike.types import Scorer, Stateful
+
+RNG = np.random.default_rng(0)
+# Off the origin, so that "far" is far in direction, too.
+NORMAL = (RNG.normal(size=(150, 6)) + 4).astype(np.float32)
+HELD = (RNG.normal(size=(60, 6)) + 4).astype(np.float32)
+FAR = np.array([[-12, 12, -12, 12, -12, 12]], dtype=np.float32)
+BACKGROUND = RNG.normal(size=(200, 6)) * 9
+
+
+@dataclasses.dataclass
+class Contrasted(RelativeMahalanobis):
+    """With a background of its own, which a `Detector` would have from the encoder."""
+
+    def fit(self, embeddings: Any, reference: Any = None, groups: Any = None) -> Contrasted:  # type: ignore[override]
+        return super().fit(embeddings, reference, groups, background=BACKGROUND[:, : np.shape(embeddings)[1]])
+
 
 OURS = [
     KNN(),
@@ -57,17 +74,13 @@ OURS = [
     PerBlock(blocks=3),
     PerBlock(KNN(k=2, distance="mean"), blocks=3, combine="max"),
     PerBlock("mahalanobis", blocks=3, combine="top", share=0.5),
+    Contrasted(),
 ]
 WRAPPED = [
     Outlier(pyod_knn.KNN(n_neighbors=3)),
     Outlier(mixture.GaussianMixture(random_state=0)),
     Outlier(LocalOutlierFactor(novelty=True)),
 ]
-RNG = np.random.default_rng(0)
-# Off the origin, so that "far" is far in direction, too.
-NORMAL = (RNG.normal(size=(150, 6)) + 4).astype(np.float32)
-HELD = (RNG.normal(size=(60, 6)) + 4).astype(np.float32)
-FAR = np.array([[-12, 12, -12, 12, -12, 12]], dtype=np.float32)
 
 every = pytest.mark.parametrize("settings", OURS + WRAPPED, ids=repr)
 ours = pytest.mark.parametrize("settings", OURS, ids=repr)
@@ -82,7 +95,8 @@ def fresh(settings: Any) -> Any:
 def test_every_name_is_under_contract() -> None:
     # ObjectiveScore takes one score per sample and no embedding: test_scorers_objective.py. PatchBank takes places:
     # test_scorers_patches.py. PerBlock has no name.
-    known = {type(scorer) for scorer in OURS} - {PerBlock} | {ObjectiveScore, PatchBank}
+    known = {type(scorer) for scorer in OURS} - {PerBlock, Contrasted}
+    known |= {ObjectiveScore, PatchBank, RelativeMahalanobis}
     assert {lookup.named("scorer", SCORERS, name) for name in SCORERS} == known
 
 

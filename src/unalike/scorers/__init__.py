@@ -11,6 +11,7 @@ from unalike import lookup
 
 if TYPE_CHECKING:
     from unalike.scorers.adapter import Outlier
+    from unalike.scorers.background import RelativeMahalanobis
     from unalike.scorers.blocks import PerBlock
     from unalike.scorers.boundary import IsolationForest
     from unalike.scorers.density import KernelDensity
@@ -35,6 +36,7 @@ SCORERS = {
     "isolation-forest": "unalike.scorers.boundary:IsolationForest",
     "one-class-svm": "unalike.scorers.svm:OneClassSVM",
     "neighbor-ratio": "unalike.scorers.ratio:NeighborRatio",
+    "relative-mahalanobis": "unalike.scorers.background:RelativeMahalanobis",
     "patch-bank": "unalike.scorers.patches:PatchBank",
     "objective": "unalike.scorers.objective:ObjectiveScore",
 }
@@ -63,6 +65,7 @@ __all__ = [
     "Outlier",
     "PatchBank",
     "PerBlock",
+    "RelativeMahalanobis",
 ]
 
 

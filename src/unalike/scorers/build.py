@@ -51,6 +51,11 @@ def takes_anomalies(scorer: Any) -> bool:
     return "anomalies" in inspect.signature(scorer.fit).parameters
 
 
+def takes_background(scorer: Any) -> bool:
+    """Whether a scorer's ``fit`` compares with a ``background`` too, which the encoder offers."""
+    return "background" in inspect.signature(scorer.fit).parameters
+
+
 def is_scorer(value: Any) -> bool:
     """Whether `value` has the shape of `unalike.types.Scorer`.
 
