@@ -124,15 +124,16 @@ def fit_beside_background(
     InvalidParameter
         The encoder offers none.
     """
+    fit: Callable[..., Any] = scorer.fit
     if not takes_background(scorer):
-        return scorer.fit
+        return fit
     if not callable(getattr(encoder, "background", None)):
         raise InvalidParameter(
             f"`encoder` must offer what {type(scorer).__name__} of branch {branch!r} compares with, by `background()`; "
             f"{type(encoder).__name__} does not. Take PretrainedText, or another scorer, such as Mahalanobis."
         )
     passes = Passes() if passes is None else passes
-    return partial(scorer.fit, background=passes.background(encoder, device))
+    return partial(fit, background=passes.background(encoder, device))
 
 
 def _need_places(encoder: nn.Module, branch: Branch) -> None:
