@@ -9,8 +9,8 @@ from sklearn.neighbors import LocalOutlierFactor
 from tests.cli.parts import run
 
 from unalike import Detector, __version__, load, save
-from unalike.cli.outputs import Comparison
 from unalike.cli.summary import _columns, _facts, _thresholds
+from unalike.comparison import Comparison
 from unalike.evaluation import evaluate
 from unalike.persistence import inspect
 from unalike.thresholds import Fixed, PerEntity

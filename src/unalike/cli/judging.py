@@ -174,6 +174,7 @@ def evaluate(
     from unalike import writing
     from unalike.cli import images, inputs, outputs
     from unalike.cli.steps import AlarmOptions
+    from unalike.comparison import compare
 
     if output is not None:
         writing.writable(output)
@@ -191,7 +192,7 @@ def evaluate(
     beside = inputs.beside(X, data, detector.modality_, entities=entities)
     X, flags = images.checked(detector, X, flags)
     decisions = detector.detect(X, false_alarm_rate=false_alarm_rate, **beside)
-    comparison = outputs.compare(decisions, detector.branch_scores(X), flags)
+    comparison = compare(decisions, detector.branch_scores(X), flags)
     alarms = options.compared(decisions, flags)
     if not quiet:
         outputs.show_comparison(outputs.plain_console(), comparison, alarms)
