@@ -12,7 +12,7 @@ from torch.nn import functional
 from unalike.errors import InvalidParameter
 from unalike.objectives.head import check_head, embedding_width, head_for
 from unalike.objectives.losses import check_temperature, nt_xent
-from unalike.objectives.pairs import make_plain
+from unalike.objectives.pairs import full_precision, make_plain
 from unalike.objectives.shifts import check_shifts, shifted, telling
 from unalike.seeding import RowGenerator
 from unalike.types import Batch, View
@@ -148,8 +148,7 @@ class CSIObjective(nn.Module):
         one, other = self.head(embeddings).chunk(2)
         contrast = nt_xent(one, other, self.settings.temperature, index)
         logits = self._logits(embeddings)
-        # Mixed precision gives logits of 8 bits.
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        logits = full_precision(logits)
         told = functional.cross_entropy(logits, place.repeat(2), reduction="none")
         normal = torch.ones_like(told) if batch.label is None else (batch.label == 0).repeat(2 * shifts).to(told.dtype)
         return contrast + self.settings.shift_weight * (told * normal).sum() / normal.sum().clamp_min(1.0)

@@ -20,7 +20,7 @@ from unalike.objectives.nearby import (
     neighbors,
     pair_distances,
 )
-from unalike.objectives.pairs import make_plain
+from unalike.objectives.pairs import full_precision, make_plain
 from unalike.seeding import RowGenerator
 from unalike.types import Batch, View
 
@@ -161,9 +161,8 @@ class InjectedContrastObjective(nn.Module):
 
     def _told_apart(self, real: Tensor, other: Tensor) -> Tensor:
         logits = self.logit(torch.cat((real, other))).squeeze(1)
-        # Mixed precision gives logits of 8 bits.
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        of_real, of_other = logits.split((len(real), len(other)))
+        logits = full_precision(logits)
+        of_real, of_other = torch.split(logits, [len(real), len(other)])
         return functional.softplus(-of_real).mean() + functional.softplus(of_other).mean()
 
     def _margin(self, anchor: Tensor, positive: Tensor, drawn: Tensor) -> Tensor:

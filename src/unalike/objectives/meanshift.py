@@ -12,7 +12,7 @@ from torch.nn import functional
 from unalike.errors import InvalidParameter, NotFitted
 from unalike.objectives.head import embedding_width
 from unalike.objectives.losses import check_temperature, nt_xent
-from unalike.objectives.pairs import make_plain, two_views
+from unalike.objectives.pairs import at_unit_length, make_plain, two_views
 from unalike.plain import is_number
 from unalike.seeding import RowGenerator
 from unalike.types import Batch, View
@@ -99,7 +99,7 @@ class MeanShiftedObjective(nn.Module):
         training = self.encoder.training
         self.encoder.eval()
         device = self.center.device
-        sums = [_unit(self.encoder(rows.to(device))).sum(dim=0) for rows in torch.split(sample, _CHUNK)]
+        sums = [at_unit_length(self.encoder(rows.to(device))).sum(dim=0) for rows in torch.split(sample, _CHUNK)]
         self.encoder.train(training)
         self.center.copy_(torch.stack(sums).sum(dim=0) / len(sample))
         self._knows_center = True
@@ -129,7 +129,7 @@ class MeanShiftedObjective(nn.Module):
         if not self._knows_center:
             raise NotFitted("`MeanShifted` must know the centre first. Call `prepare` with training data.")
         with torch.autocast(z.device.type, enabled=False):
-            unit = _unit(z)  # (2n, width)
+            unit = at_unit_length(z)  # (2n, width)
             first, second = (unit - self.center).chunk(2)
             contrast = nt_xent(first, second, self.settings.temperature, batch.index)
             if self.settings.center_weight == 0.0:
@@ -137,7 +137,3 @@ class MeanShiftedObjective(nn.Module):
             normal = torch.ones_like(unit[:, 0]) if batch.label is None else (batch.label == 0).repeat(2).to(unit.dtype)
             away = 1.0 - functional.cosine_similarity(unit, self.center[None], dim=1)  # (2n,)
             return contrast + self.settings.center_weight * (away * normal).sum() / normal.sum().clamp_min(1.0)
-
-
-def _unit(rows: Tensor) -> Tensor:
-    return functional.normalize(rows.to(torch.promote_types(rows.dtype, torch.float32)), dim=1)

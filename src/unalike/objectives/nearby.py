@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from unalike.errors import InvalidParameter
 from unalike.objectives.anomalies import InjectAnomalies
+from unalike.objectives.pairs import at_unit_length
 from unalike.parallel import gather
 from unalike.plain import is_number, is_whole
 from unalike.resampling import reach, shifted
@@ -95,13 +96,13 @@ def cosine_distances(left: Tensor, right: Tensor) -> Tensor:
     Half of the squared distance of the rows at unit length.
     """
     with torch.autocast(left.device.type, enabled=False):
-        return 1.0 - _unit(left) @ _unit(right).T
+        return 1.0 - at_unit_length(left) @ at_unit_length(right).T
 
 
 def pair_distances(left: Tensor, right: Tensor) -> Tensor:
     """``(n,)``: as `cosine_distances`, row by row."""
     with torch.autocast(left.device.type, enabled=False):
-        return 1.0 - (_unit(left) * _unit(right)).sum(dim=1)
+        return 1.0 - (at_unit_length(left) * at_unit_length(right)).sum(dim=1)
 
 
 def triplet(positive: Tensor, negatives: Tensor, allowed: Tensor, margin: float, *, farthest: bool = False) -> Tensor:
@@ -197,7 +198,3 @@ def check_injection(value: Any) -> None:
         raise InvalidParameter(
             f"`injection` must be InjectAnomalies(...); got {value!r}. Leave it out for all kinds of anomaly."
         )
-
-
-def _unit(rows: Tensor) -> Tensor:
-    return functional.normalize(rows.to(torch.promote_types(rows.dtype, torch.float32)), dim=1)

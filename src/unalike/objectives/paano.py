@@ -24,7 +24,7 @@ from unalike.objectives.nearby import (
     pair_distances,
     triplet,
 )
-from unalike.objectives.pairs import make_plain
+from unalike.objectives.pairs import full_precision, make_plain
 from unalike.parallel import gather, rank
 from unalike.seeding import RowGenerator
 from unalike.types import Batch, View
@@ -188,8 +188,7 @@ class PaAnoObjective(nn.Module):
         second_of = gather(second)[others]  # (n, k, width)
         pairs = torch.cat((second[:, None], second_of), dim=1)
         told = self.pretext(torch.cat((first[:, None].expand_as(pairs), pairs), dim=2))[..., 0]  # (n, 1 + k)
-        # Mixed precision gives logits of 8 bits.
-        told = told.to(torch.promote_types(told.dtype, torch.float32))
+        told = full_precision(told)
         wrong = torch.where(unlike, functional.softplus(told[:, 1:]), 0.0).sum(dim=1)
         cost = functional.softplus(-told[:, 0]) + wrong / unlike.sum(dim=1).clamp_min(1)
         return mean_of(cost, counted)

@@ -1,4 +1,4 @@
-"""What several objectives share: two views of every sample, and settings whose numbers are Python's."""
+"""What several objectives share: two views of every sample, full precision, and settings whose numbers are Python's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from unalike.plain import plain
 from unalike.seeding import RowGenerator
@@ -19,6 +20,16 @@ def two_views(batch: Batch, views: View, generator: RowGenerator) -> Tensor:
     first = views(batch.data, generator)
     second = views(batch.data, generator)
     return torch.cat((first, second))
+
+
+def full_precision(values: Tensor) -> Tensor:
+    """In single precision at least: mixed precision gives logits of 8 bits, too few to sum."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def at_unit_length(rows: Tensor) -> Tensor:
+    """``(n, d)`` rows at length 1, in full precision."""
+    return functional.normalize(full_precision(rows), dim=1)
 
 
 def make_plain(settings: Any) -> None:

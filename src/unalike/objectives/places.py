@@ -13,7 +13,7 @@ from unalike.errors import InvalidParameter
 from unalike.objectives.defects import SyntheticDefect
 from unalike.objectives.head import embedding_width
 from unalike.objectives.nearby import anomalous
-from unalike.objectives.pairs import make_plain
+from unalike.objectives.pairs import full_precision, make_plain
 from unalike.plain import is_number
 from unalike.seeding import RowGenerator
 from unalike.types import Batch, View
@@ -119,10 +119,7 @@ class DefectContrastObjective(nn.Module):
                 f"`encoder` must give places as wide as its embedding, {self.logit.in_features}; got "
                 f"{places.shape[2]}. Use pool='average'."
             )
-        logits = self.logit(places).squeeze(2)
-        # Mixed precision gives logits of 8 bits.
-        lifted: Tensor = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        return lifted
+        return full_precision(self.logit(places).squeeze(2))
 
     def _cover(self, where: Tensor) -> Tensor:
         """``(n, places)``: the share of each place that is covered."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 from unalike.errors import InvalidParameter
 from unalike.objectives.head import embedding_width
 from unalike.objectives.nearby import anomalous, check_count
-from unalike.objectives.pairs import make_plain
+from unalike.objectives.pairs import full_precision, make_plain
 from unalike.objectives.spoiling import SpoilImage
 from unalike.seeding import RowGenerator, derive
 from unalike.types import Batch, View
@@ -108,9 +108,8 @@ class SpoiledContrastObjective(nn.Module):
         spoiled = views(self.negatives(copied, own), own)
         other = torch.cat((spoiled[normal.repeat(self.settings.per_image)], real[~normal]))
         logits = self.logit(self.encoder(torch.cat((real[normal], other)))).squeeze(1)
-        # Mixed precision gives logits of 8 bits.
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        of_real, of_other = logits.split((int(normal.sum()), len(other)))
+        logits = full_precision(logits)
+        of_real, of_other = torch.split(logits, [int(normal.sum()), len(other)])
         return functional.softplus(-of_real).sum() / max(len(of_real), 1) + functional.softplus(of_other).mean()
 
     def negatives(self, data: Tensor, generator: RowGenerator) -> Tensor:

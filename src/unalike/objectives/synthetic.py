@@ -18,7 +18,7 @@ from torch.nn import functional
 from unalike.errors import InvalidParameter, NotFitted
 from unalike.objectives.cells import check_cells
 from unalike.objectives.head import embedding_width
-from unalike.objectives.pairs import make_plain
+from unalike.objectives.pairs import full_precision, make_plain
 from unalike.seeding import RowGenerator, derive
 from unalike.types import Batch, View
 
@@ -167,9 +167,8 @@ class SyntheticContrastObjective(nn.Module):
             data, anomalies, generator = data[normal], data[~normal], generator.rows(normal)
         rows = torch.cat((data, self.negatives(data, generator), anomalies))  # (4n + a, columns, 2)
         logits = self.logit(self.encoder(rows)).squeeze(1)  # (4n + a,)
-        # Mixed precision gives logits of 8 bits.
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        real, negative = logits.split((len(data), len(rows) - len(data)))
+        logits = full_precision(logits)
+        real, negative = torch.split(logits, [len(data), len(rows) - len(data)])
         return functional.softplus(-real).mean() + functional.softplus(negative).mean()
 
     def negatives(self, data: Tensor, generator: RowGenerator) -> Tensor:
