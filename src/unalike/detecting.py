@@ -139,17 +139,8 @@ class Detecting(ScikitLearnBridge):
         if false_alarm_rate is not None:
             threshold = self._at_rate(threshold, false_alarm_rate)
         X = self.modality_.check(X)
-        if not isinstance(self.modality_, InTime):
-            entities = aligned(entities, X, "entities")
-            found = decide(threshold, self._scores(X), self.modality_.ids(X), entities, false_discovery_rate)
-            return replace(found, rows=X.rows, skipped=skipped(X)) if skipped(X) else found
-        own, steps = self.modality_.timeline(X)
-        if entities is None and takes_entities(threshold):
-            entities = own.tolist()
         scores, _, owner = self._fused(X)
-        tell_unjudged(owner, count(X))
-        decisions = decide(threshold, scores, self.modality_.ids(X), entities, false_discovery_rate)
-        return replace(decisions, entities=own, steps=steps)
+        return self._decided(X, scores, owner, threshold, entities, false_discovery_rate)
 
     def explain(self, X: Any, *, only: Any = None, most_places: int = 5) -> Explanations:
         """Which columns or channels cause the score, what is usual there, and which normal samples are nearest.
@@ -329,6 +320,27 @@ class Detecting(ScikitLearnBridge):
         self.__dict__.pop("calibration_ends_", None)
         if ends is not None:
             self.calibration_ends_ = ends
+
+    def _decided(
+        self,
+        X: Collection,
+        scores: FloatArray,
+        owner: IntArray,
+        threshold: Threshold,
+        entities: Sequence[Any] | None = None,
+        false_discovery_rate: float | None = None,
+    ) -> Decisions:
+        """Decisions on the ``(n,)`` scores of checked samples; `owner` as `Modality.cut` says."""
+        if not isinstance(self.modality_, InTime):
+            entities = aligned(entities, X, "entities")
+            found = decide(threshold, scores, self.modality_.ids(X), entities, false_discovery_rate)
+            return replace(found, rows=X.rows, skipped=skipped(X)) if skipped(X) else found
+        own, steps = self.modality_.timeline(X)
+        if entities is None and takes_entities(threshold):
+            entities = own.tolist()
+        tell_unjudged(owner, count(X))
+        decisions = decide(threshold, scores, self.modality_.ids(X), entities, false_discovery_rate)
+        return replace(decisions, entities=own, steps=steps)
 
     def _calibration_scores(self, X: Collection) -> tuple[FloatArray, FloatArray | None]:
         """``(n,)`` scores of checked samples and, in time, those of the windows that end with them (`at_ends`)."""
