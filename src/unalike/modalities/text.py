@@ -43,7 +43,7 @@ class Text:
     part : int
         Characters that are encoded together, at least 64. Longer texts are cut between words into parts of about equal
         length, and nothing of them is lost.
-    join : {"mean", "worst"}
+    join_by : {"mean", "worst"}
         The score of a text of several parts: their mean, or the highest, where one odd passage is to raise an alarm.
     column : str, optional
         Of tables and JSONL: the column of the texts. None: the only one that holds texts.
@@ -83,6 +83,7 @@ class Text:
     on_error: Literal["raise", "skip"] = "raise"
 
     name = "text"
+    fusion = "ratio"
 
     def __post_init__(self) -> None:
         if self.model is not None:

@@ -20,8 +20,8 @@ def branches(model: Any) -> tuple[Branch, ...]:
     model
         As in `modalities.Text`.
     """
-    lexical = Branch(name="lexical", encoder=Lexical(), scorer=KNN(k=5))
+    near = KNN(k=5, metric="cosine", distance="mean")
+    lexical = Branch(name="lexical", encoder=Lexical(), scorer=near, weight=1.0 if model is None else 0.3)
     if model is None:
         return (lexical,)
-    meaning = Branch(name="meaning", encoder=PretrainedText(model=model), scorer=KNN(k=5, metric="cosine"))
-    return meaning, lexical
+    return Branch(name="meaning", encoder=PretrainedText(model=model), scorer=near), lexical
