@@ -37,7 +37,7 @@ def overlay(
         has a scale of its own.
     """
     shown = pixels[:3] if pixels.shape[0] >= 3 else np.repeat(pixels[:1], 3, axis=0)
-    base = np.moveaxis(_as_bytes(shown), 0, 2).astype(np.float64)
+    base = np.moveaxis(as_bytes(shown), 0, 2).astype(np.float64)
     low, top = float(picture.min()), float(picture.max())
     if threshold is not None:
         top = max(top, 2.0 * threshold - low)
@@ -100,7 +100,7 @@ def write_overlays(
     return written
 
 
-def _as_bytes(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+def as_bytes(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """8-bit values as they are; others stretched over the range of the image."""
     if pixels.dtype == np.uint8:
         return pixels

@@ -50,24 +50,16 @@ class Images:
         for place, sample in enumerate(self._samples):
             name = escape(str(self._ids[place]))
             figures = [
-                f'<figure class="sample"><img src="{self._png(sample)}" alt="sample {name}">'
+                f'<figure class="sample"><img src="{data_uri(self._bytes(sample))}" alt="sample {name}">'
                 f'<figcaption title="{name}">{name}</figcaption></figure>'
             ]
+            uris = [data_uri(self._bytes(made[place])) for made in views]
             figures += [
-                f'<figure><img src="{self._png(made[place])}" alt="view {number} of sample {name}"></figure>'
-                for number, made in enumerate(views, start=1)
+                f'<figure><img src="{uri}" alt="view {number} of sample {name}"></figure>'
+                for number, uri in enumerate(uris, start=1)
             ]
             rows.append(f'<div class="row" {columns}>' + "".join(figures) + "</div>")
         return "\n".join(rows)
-
-    def _png(self, image: Tensor) -> str:
-        try:
-            from PIL import Image as Pillow
-        except ImportError as error:
-            raise MissingExtra("A page of images needs Pillow. Install 'unalike[image]'.") from error
-        buffer = io.BytesIO()
-        Pillow.fromarray(self._bytes(image)).save(buffer, format="PNG")
-        return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
     def _bytes(self, image: Tensor) -> npt.NDArray[np.uint8]:
         """``(height, width, 3)``, or ``(height, width)`` of anything but colour."""
@@ -75,3 +67,32 @@ class Images:
         values = np.moveaxis(values, 0, 2) if len(values) == _COLOUR else values.mean(axis=0)
         unit = np.clip((values - self._low) / (self._high - self._low), 0.0, 1.0)
         return np.round(unit * 255.0).astype(np.uint8)
+
+
+def data_uri(pixels: npt.NDArray[np.uint8], largest: int | None = None) -> str:
+    """An image inside the page.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        ``(height, width, 3)``, or ``(height, width)`` of anything but colour.
+    largest : int, optional
+        Larger images are made smaller, and compressed with losses (JPEG). None: as it is (PNG).
+
+    Raises
+    ------
+    MissingExtra
+        When Pillow is not installed.
+    """
+    try:
+        from PIL import Image as Pillow
+    except ImportError as error:
+        raise MissingExtra("A page of images needs Pillow. Install 'unalike[image]'.") from error
+    image, buffer, kind = Pillow.fromarray(pixels), io.BytesIO(), "png"
+    if largest is not None and max(image.size) > largest // 2:
+        image.thumbnail((largest, largest))
+        kind = "jpeg"
+        image.save(buffer, format="JPEG", quality=88)
+    else:
+        image.save(buffer, format="PNG")
+    return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,200 @@
+"""What a report tells of, measured once: decisions, embeddings, comparison with the floors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unalike.branch import named_branch
+from unalike.comparison import Comparison, compare
+from unalike.data import aligned, count, evenly, take
+from unalike.decisions import Decisions
+from unalike.detector import Detector
+from unalike.errors import InvalidInput
+from unalike.judging import embed_parts
+from unalike.parts import load_parts
+from unalike.seeding import resolve_device
+from unalike.types import BoolArray, Collection, FloatArray, IntArray, InTime
+
+MOST_MAPPED = 1_000
+_MOST_NEIGHBOURS = 2_000
+WORDS = {"table": "rows", "image": "images", "series": "steps", "text": "texts"}
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Normal samples among which the nearest are looked for.
+
+    Parameters
+    ----------
+    X : collection
+        Checked; all that was given.
+    at : ndarray
+        ``(p,)`` positions in it.
+    embeddings : ndarray
+        ``(p, width)``.
+    of_training : bool
+        Whether they are training samples; else those of the data that were judged normal.
+    """
+
+    X: Collection
+    at: IntArray
+    embeddings: FloatArray
+    of_training: bool
+
+    def nearest(self, embedding: FloatArray, most: int, apart: int | None = None) -> IntArray:
+        """Positions of the nearest ones, but `apart`."""
+        distances: FloatArray = ((self.embeddings - embedding) ** 2).sum(axis=1)
+        order: IntArray = self.at[np.argsort(distances, kind="stable")]
+        kept: IntArray = order[order != (-1 if apart is None else apart)][:most]
+        return kept
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """All that the sections are made of.
+
+    Parameters
+    ----------
+    detector : Detector
+        Fitted and calibrated.
+    X : collection
+        Checked data, ``n`` samples.
+    decisions : Decisions
+        Of them.
+    labels : ndarray or None
+        ``(n,)``, 1 for an anomaly.
+    training : collection or None
+        Checked training data, where the user gave them.
+    comparison : Comparison or None
+        With the floors, where there are labels.
+    mapped : ndarray
+        ``(m,)`` positions of the samples (of records: the middle steps of windows) on the map.
+    embeddings : ndarray
+        ``(m, width)`` theirs.
+    pool : Pool or None
+        None of records, whose nearest windows the model knows.
+    shown : int
+        How many anomalies are shown at most.
+    """
+
+    detector: Detector
+    X: Collection
+    decisions: Decisions
+    labels: IntArray | None
+    training: Collection | None
+    comparison: Comparison | None
+    mapped: IntArray
+    embeddings: FloatArray
+    pool: Pool | None
+    shown: int
+
+    @property
+    def modality(self) -> Any:
+        """Fitted."""
+        return self.detector.modality_
+
+    @property
+    def in_time(self) -> bool:
+        """Whether samples are steps of records."""
+        return isinstance(self.modality, InTime)
+
+    @property
+    def words(self) -> str:
+        """What samples are called."""
+        return WORDS.get(self.modality.name, "samples")
+
+    def highest(self) -> IntArray:
+        """Positions of the samples to show: the anomalies that score highest, or what is highest."""
+        order = np.argsort(-self.decisions.scores, kind="stable")
+        flagged = order[self.decisions.is_anomaly[order]]
+        return (flagged if len(flagged) else order[:3])[: self.shown]
+
+
+def gathered(
+    detector: Detector,
+    X: Any,
+    *,
+    labels: Any,
+    training: Any,
+    entities: Sequence[Any] | None,
+    false_alarm_rate: float | None,
+    shown: int,
+) -> Material:
+    """Judge and embed; the parameters are those of `write_report`."""
+    modality = detector.modality_
+    data = modality.check(X)
+    known = None if training is None else modality.check(training)
+    flags = _flags(labels, data)
+    decisions = detector.detect(data, entities=entities, false_alarm_rate=false_alarm_rate)
+    comparison = None
+    if flags is not None and 0 < flags.sum() < len(flags):
+        comparison = compare(decisions, detector.branch_scores(data), flags)
+    in_time = isinstance(modality, InTime)
+    mapped = _mapped(decisions, 0 if in_time else shown)
+    if in_time:
+        mapped, embeddings = windows_embedded(detector, data, MOST_MAPPED)
+        pool = None
+    else:
+        embeddings = embedded(detector, data, mapped)
+        pool = _pool(detector, data, known, decisions.is_anomaly, mapped, embeddings)
+    return Material(detector, data, decisions, flags, known, comparison, mapped, embeddings, pool, shown)
+
+
+def _flags(labels: Any, X: Collection) -> IntArray | None:
+    if labels is None:
+        return None
+    flags = np.asarray(aligned(labels, X, "labels"))
+    if flags.shape != (count(X),) or flags.dtype.kind not in "biuf" or not np.isin(flags, (0, 1)).all():
+        raise InvalidInput(
+            f"`labels` must be one value per sample, {count(X)}, 1 for an anomaly and 0 for normal; got shape "
+            f"{flags.shape} and type {flags.dtype}."
+        )
+    return flags.astype(np.int64)
+
+
+def _mapped(decisions: Decisions, shown: int) -> IntArray:
+    """Evenly spaced samples, and all that will be shown."""
+    order = np.argsort(-decisions.scores, kind="stable")[:shown]
+    return np.union1d(evenly(len(decisions), MOST_MAPPED), order)
+
+
+def embedded(detector: Detector, X: Collection, at: IntArray) -> FloatArray:
+    """``(m, width)`` embeddings of the samples at `at` by the branch of `Detector.embed`; the mean over their parts."""
+    modality, branch = detector.modality_, named_branch(detector.branches_, None)
+    parts, owner = modality.cut(take(X, at))
+    load = load_parts(modality, parts, keep=False)
+    made = embed_parts(branch.judge, load, len(owner), resolve_device(detector.device)).astype(np.float64)
+    sums = np.zeros((len(at), made.shape[1]))
+    np.add.at(sums, owner, made)
+    return sums / np.bincount(owner, minlength=len(at))[:, None]
+
+
+def windows_embedded(detector: Detector, X: Collection, most: int) -> tuple[IntArray, FloatArray]:
+    """The middle steps ``(m,)`` of evenly spaced windows of records, and their embeddings ``(m, width)``."""
+    modality, branch = detector.modality_, named_branch(detector.branches_, None)
+    parts, spans = modality.cut(X)
+    chosen = evenly(len(spans), most) if len(spans) else np.zeros(0, dtype=np.int64)
+    if len(chosen) == 0:
+        return chosen, np.zeros((0, 1))
+    load = load_parts(modality, take(parts, chosen), keep=False)
+    made = embed_parts(branch.judge, load, len(chosen), resolve_device(detector.device))
+    return spans[chosen].sum(axis=1) // 2, made.astype(np.float64)
+
+
+def _pool(
+    detector: Detector,
+    X: Collection,
+    training: Collection | None,
+    is_anomaly: BoolArray,
+    mapped: IntArray,
+    embeddings: FloatArray,
+) -> Pool | None:
+    if training is not None:
+        at = evenly(count(training), _MOST_NEIGHBOURS)
+        return Pool(training, at, embedded(detector, training, at), True)
+    normal = ~is_anomaly[mapped]
+    return Pool(X, mapped[normal], embeddings[normal], False) if normal.any() else None
