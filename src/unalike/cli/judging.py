@@ -46,6 +46,11 @@ def detect(
     hold: Hold = None,
     on_error: OnError = None,
     workers: Workers = None,
+    engine: Annotated[
+        str,
+        typer.Option(help="local, or ray: on all workers of the cluster that RAY_ADDRESS names, or of this machine."),
+    ] = "local",
+    concurrency: Annotated[int | None, typer.Option(help="With --engine ray: most workers.", min=1)] = None,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with status 1 on any alarm.")] = False,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -56,10 +61,27 @@ def detect(
     that could not be read, with --on-error skip, the column error tells why, and the others are empty.
     """
     from unalike import writing
-    from unalike.cli import images, inputs, outputs
+    from unalike.cli import images, inputs, machines, outputs
     from unalike.cli.steps import AlarmOptions
 
     writing.distinct_paths(output, events)
+    if machines.is_ray(engine, concurrency):
+        alone = {"events": events, "false_discovery_rate": false_discovery_rate}
+        alone |= {"merge": merge, "shortest": shortest, "hold": hold}
+        alarmed = machines.detect(
+            data,
+            model,
+            output,
+            key=key,
+            rate=false_alarm_rate,
+            entities=entities,
+            concurrency=concurrency,
+            device=device,
+            reading={"on_error": on_error, "workers": workers},
+            others=alone,
+            quiet=quiet,
+        )
+        raise typer.Exit(1 if fail and alarmed else 0)
     options = AlarmOptions(merge=merge, shortest=shortest, hold=hold)
     detector = loaded(model, device, quiet)
     options.check(detector.modality_, events)

@@ -154,6 +154,10 @@ class _Scan:
         self.starts = np.concatenate([[0], np.cumsum([part.num_rows for part in self.parts])]).astype(np.int64)
         self.num_rows = int(self.starts[-1])
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process begins a pass of its own."""
+        return {**self.__dict__, "_pass": None}
+
     def read(self, names: Sequence[str], positions: IntArray) -> pa.Table:
         """The rows at ascending positions."""
         import pyarrow as pa
