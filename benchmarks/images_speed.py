@@ -118,7 +118,7 @@ def _inferencer(train: Sequence[Path], folder: Path) -> Any:
         visualizer=False,
     )
     images_anomalib.with_weights(model.model)
-    images_anomalib.Anomalib(model.model, "subsample_embedding", (images_anomalib.SHARE,)).fit(
+    images_anomalib.Anomalib(model.model, partial(images_anomalib.kept, model.model, images_anomalib.SHARE)).fit(
         images_data.Train(images=list(train), groups=np.arange(len(train)))
     )
     os.environ["TRUST_REMOTE_CODE"] = "1"  # it loads with pickle; the file is the one that was just written
