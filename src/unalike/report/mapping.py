@@ -40,9 +40,10 @@ def embedding_map(material: Material) -> str:
     what = "windows, named by their middle step" if material.in_time else material.words
     note = (
         f"The two directions in which the embeddings of at most {MOST_MAPPED:,} {what} vary most; they hold "
-        f"{shares.sum():.0%} of the variation, so that what is apart here is apart, and what is together may not be. Anomalies have no part in the choice. "
-        f"{outside} points lie farther out and are drawn at the edge. "
-        "Branches without this network take part in the scores too. Hold the mouse over an anomaly to read its name."
+        f"{shares.sum():.0%} of the variation, so that what is apart here is apart, and what is together may not be. "
+        "Anomalies have no part in the choice. "
+        + (f"{outside} points lie farther out and are drawn at the edge. " if outside else "")
+        + "Branches without this network take part in the scores too. Hold the mouse over an anomaly to read its name."
     )
     axes = (f"first component ({shares[0]:.0%})", f"second component ({shares[1]:.0%})")
     return scatter(groups, "Map of the embeddings", note, axes)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from unalike.branch import named_branch
 from unalike.comparison import Comparison, compare
@@ -36,6 +37,8 @@ class Pool:
         ``(p,)`` positions in it.
     embeddings : ndarray
         ``(p, width)``.
+    ids : ndarray
+        Names of all of `X`.
     of_training : bool
         Whether they are training samples; else those of the data that were judged normal.
     """
@@ -43,6 +46,7 @@ class Pool:
     X: Collection
     at: IntArray
     embeddings: FloatArray
+    ids: npt.NDArray[Any]
     of_training: bool
 
     def nearest(self, embedding: FloatArray, most: int, apart: int | None = None) -> IntArray:
@@ -71,6 +75,8 @@ class Material:
         Checked training data, where the user gave them.
     comparison : Comparison or None
         With the floors, where there are labels.
+    by_branch : dict of str to ndarray
+        Then ``(n,)`` scores by each branch and floor, as `Detector.branch_scores` gives them.
     mapped : ndarray
         ``(m,)`` positions of the samples (of records: the middle steps of windows) on the map.
     embeddings : ndarray
@@ -87,6 +93,7 @@ class Material:
     labels: IntArray | None
     training: Collection | None
     comparison: Comparison | None
+    by_branch: Mapping[str, FloatArray]
     mapped: IntArray
     embeddings: FloatArray
     pool: Pool | None
@@ -130,9 +137,10 @@ def gathered(
     known = None if training is None else modality.check(training)
     flags = _flags(labels, data)
     decisions = detector.detect(data, entities=entities, false_alarm_rate=false_alarm_rate)
-    comparison = None
+    comparison, by_branch = None, {}
     if flags is not None and 0 < flags.sum() < len(flags):
-        comparison = compare(decisions, detector.branch_scores(data), flags)
+        by_branch = detector.branch_scores(data)
+        comparison = compare(decisions, by_branch, flags)
     in_time = isinstance(modality, InTime)
     mapped = _mapped(decisions, 0 if in_time else shown)
     if in_time:
@@ -141,7 +149,7 @@ def gathered(
     else:
         embeddings = embedded(detector, data, mapped)
         pool = _pool(detector, data, known, decisions.is_anomaly, mapped, embeddings)
-    return Material(detector, data, decisions, flags, known, comparison, mapped, embeddings, pool, shown)
+    return Material(detector, data, decisions, flags, known, comparison, by_branch, mapped, embeddings, pool, shown)
 
 
 def _flags(labels: Any, X: Collection) -> IntArray | None:
@@ -195,6 +203,6 @@ def _pool(
 ) -> Pool | None:
     if training is not None:
         at = evenly(count(training), _MOST_NEIGHBOURS)
-        return Pool(training, at, embedded(detector, training, at), True)
+        return Pool(training, at, embedded(detector, training, at), detector.modality_.ids(training), True)
     normal = ~is_anomaly[mapped]
-    return Pool(X, mapped[normal], embeddings[normal], False) if normal.any() else None
+    return Pool(X, mapped[normal], embeddings[normal], detector.modality_.ids(X), False) if normal.any() else None

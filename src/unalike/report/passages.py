@@ -53,11 +53,8 @@ def _nearest(material: Material, position: int) -> str:
     shown = ""
     for at in material.pool.nearest(own, _NEAREST, apart).tolist():
         text = _text(material.pool.X, at)
-        name = material.modality.ids(take(material.pool.X, np.array([at])))[0]
         cut = "…" if len(text) > _MOST_OF_NORMAL else ""
-        shown += (
-            f"<small>normal: {escape(str(name))}</small><blockquote>{escape(text[:_MOST_OF_NORMAL])}{cut}</blockquote>"
-        )
+        shown += f"<small>normal: {escape(str(material.pool.ids[at]))}</small><blockquote>{escape(text[:_MOST_OF_NORMAL])}{cut}</blockquote>"
     return shown
 
 

@@ -41,8 +41,7 @@ def _nearest(material: Material, position: int) -> list[str]:
     apart = None if material.pool.of_training else position
     figures = []
     for at in material.pool.nearest(own, _NEAREST, apart).tolist():
-        name = escape(str(material.modality.ids(take(material.pool.X, np.array([at])))[0]
-                          if material.pool.of_training else material.decisions.ids[at]))  # fmt: skip
+        name = escape(str(material.pool.ids[at]))
         uri = _uri(_shown(_pixels(material, material.pool.X, at)))
         figures.append(f'<figure><img src="{uri}" alt="normal image {name}"><figcaption>normal: {name}</figcaption>'
                        "</figure>")  # fmt: skip

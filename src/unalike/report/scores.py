@@ -58,7 +58,7 @@ def quality(material: Material) -> str:
     best = max(floors, key=lambda name: floors[name].auroc.value, default=None)
     scores = {"all fused": material.decisions.scores}
     if best is not None:
-        scores[f"best floor: {best}"] = material.detector.branch_scores(material.X)[best]
+        scores[f"best floor: {best}"] = material.by_branch[best]
     in_order = material.decisions.steps is not None
     made = [_curves(name, values, material.labels, kind, kind == 0 and not in_order)
             for kind, (name, values) in enumerate(scores.items())]  # fmt: skip

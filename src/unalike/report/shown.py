@@ -78,8 +78,8 @@ def _about(material: Material) -> str:
     if material.pool is None or material.modality.name == "table":
         return ""
     if material.pool.of_training:
-        return "Beside each stand the training samples that are nearest to it in the embedding."
+        return "With each stand the training samples that are nearest to it in the embedding."
     return (
-        "Beside each stand the samples of this data that are nearest to it in the embedding and were judged normal. To "
+        "With each stand the samples of this data that are nearest to it in the embedding and were judged normal. To "
         "see training samples, give the training data too."
     )

@@ -37,9 +37,9 @@ def events(material: Material) -> str:
         for number, (event, told) in enumerate(zip(chosen, why, strict=True))
     ]
     note = (
-        f"{len(found)} alarm{'' if len(found) == 1 else 's'}, those with at most a window ({window} steps) between them joined. Left: the channels "
-        "that cause an alarm, shaded where it is; the heavy line is where a channel differs most. Right, on the same "
-        "scale: the nearest normal window that the model keeps."
+        f"{len(found)} alarm{'' if len(found) == 1 else 's'}, those with at most a window ({window} steps) between "
+        "them joined. First: the channels that cause an alarm, shaded where it is; the heavy line is where a channel "
+        "differs most. Then, on the same scale: the nearest normal window that the model keeps."
     )
     return f"<p class='dim'>{escape(note)}</p>{''.join(blocks)}"
 
@@ -82,7 +82,7 @@ def _event(material: Material, event: Event, why: Explanation | None, window: in
         told = f"{part.place}: {part.share:.0%} of the score" if part.share else part.place
         if part.value is not None and part.usual is not None:
             told += f"; mean {part.value:.4g} where it differs most, usual is {part.usual:.4g}"
-        right = f"<figure>{other}</figure>" if other else ""
+        right = f'<figure class="usual">{other}</figure>' if other else ""
         drawn.append(f'<p class="dim">{escape(told)}</p><div class="steps"><figure>{own}</figure>{right}</div>')
     if normal is not None:
         drawn.append(f'<p class="dim">Nearest normal window from {escape(normal[0])}.</p>')
@@ -139,7 +139,7 @@ def _plot(
         stretch = slice(*heavy)
         drawn += f'<g class="heavy">{polylines(x[stretch], y[stretch])}</g>'
     ends = "".join(
-        f'<text x="{_LEFT - 4:g}" y="{at:g}" text-anchor="end">{value + 0.0:.4g}</text>'
+        f'<text x="{_LEFT - 4:g}" y="{at:g}" text-anchor="end">{value + 0.0:.3g}</text>'
         for value, at in ((high, 12.0), (low, _HEIGHT - 4.0))
     )
     return f'<svg viewBox="0 0 {width:g} {_HEIGHT:g}" role="img" aria-label="values over time">{drawn}{ends}</svg>'
