@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from unalike.exporting import export
     from unalike.modalities.grouping import find_groups
     from unalike.persistence import load, save
+    from unalike.report import write_report
     from unalike.streaming import Stream
     from unalike.types import Branch, Training
     from unalike.viewcheck import ViewCheck, ViewChecks, check_views
@@ -43,6 +44,7 @@ _NAMES = {
     "export": "unalike.exporting",
     "load": "unalike.persistence",
     "save": "unalike.persistence",
+    "write_report": "unalike.report",
 }
 
 __all__ = [
@@ -71,6 +73,7 @@ __all__ = [
     "scorers",
     "thresholds",
     "views",
+    "write_report",
 ]
 
 

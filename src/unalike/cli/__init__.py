@@ -21,6 +21,7 @@ from unalike.cli.explaining import explain
 from unalike.cli.exporting import export
 from unalike.cli.fitting import calibrate, fit
 from unalike.cli.judging import detect, embed, evaluate
+from unalike.cli.reporting import report
 from unalike.cli.telling import demo, inspect
 from unalike.cli.updating import update
 from unalike.cli.viewing import views
@@ -34,6 +35,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     explain,
     embed,
     evaluate,
+    report,
     inspect,
     export,
     views,

@@ -29,7 +29,7 @@ def embedding_map(material: Material) -> str:
     if len(together) < _LEAST or together.shape[1] < 2:
         return ""
     usual = np.concatenate([~material.decisions.is_anomaly[material.mapped], is_other[is_other]])
-    places, shares = _components(together, usual if usual.sum() >= _LEAST else ~usual)
+    places, shares = _components(together, usual if usual.sum() >= _LEAST else np.ones_like(usual))
     places, outside = _within(places)
     groups = [_points("training samples", places[is_other], "ring", ())] if is_other.any() else []
     own = places[~is_other]

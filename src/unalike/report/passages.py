@@ -54,7 +54,8 @@ def _nearest(material: Material, position: int) -> str:
     for at in material.pool.nearest(own, _NEAREST, apart).tolist():
         text = _text(material.pool.X, at)
         cut = "…" if len(text) > _MOST_OF_NORMAL else ""
-        shown += f"<small>normal: {escape(str(material.pool.ids[at]))}</small><blockquote>{escape(text[:_MOST_OF_NORMAL])}{cut}</blockquote>"
+        name = escape(str(material.pool.ids[at]))
+        shown += f"<small>normal: {name}</small><blockquote>{escape(text[:_MOST_OF_NORMAL])}{cut}</blockquote>"
     return shown
 
 

@@ -65,7 +65,8 @@ pre { background: var(--page); border: 1px solid var(--line); border-radius: .4r
   font: .8rem/1.45 ui-monospace, monospace; white-space: pre; }
 .steps { display: grid; grid-template-columns: 3fr 2fr; gap: .3rem .8rem; max-width: 52rem; margin: .3rem 0; }
 blockquote { border-left: 3px solid var(--line); padding-left: .8rem; }
-@media (max-width: 36rem) { .steps { grid-template-columns: 1fr; } .steps .usual { max-width: 66%; } .cards b { font-size: 1.15rem; }
+@media (max-width: 36rem) { .steps { grid-template-columns: 1fr; } .steps .usual { max-width: 66%; }
+  .cards b { font-size: 1.15rem; }
   h1 { font-size: 1.35rem; } }
 @media print { details.shown { break-inside: avoid; } }
 """
