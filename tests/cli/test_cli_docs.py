@@ -73,6 +73,7 @@ def _hurried(cls: type) -> object:
 def test_the_examples_run_in_their_order(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(EXAMPLES) > 15
     monkeypatch.setattr("unalike.demo.run", lambda *arguments, **settings: None)
+    monkeypatch.setattr("unalike.service.running.serve", lambda *arguments, **settings: None)
     for example in EXAMPLES:
         command, _, expected = example.partition("  # status ")
         with pytest.raises(SystemExit) as left:

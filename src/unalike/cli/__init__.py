@@ -22,6 +22,7 @@ from unalike.cli.exporting import export
 from unalike.cli.fitting import calibrate, fit
 from unalike.cli.judging import detect, embed, evaluate
 from unalike.cli.reporting import report
+from unalike.cli.serving import serve
 from unalike.cli.telling import demo, inspect
 from unalike.cli.updating import update
 from unalike.cli.viewing import views
@@ -38,6 +39,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     report,
     inspect,
     export,
+    serve,
     views,
     demo,
 )
