@@ -129,7 +129,8 @@ def _fits(method: str, place: Path, protocol: str, first: bool) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.images", description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of .npz files and of folders with manifest.csv, or one")
-    parser.add_argument("--methods", type=harness.listed, default=["unalike", "frozen-knn"], help=", ".join(METHODS))
+    known = ", ".join(METHODS).replace("%", "%%")
+    parser.add_argument("--methods", type=harness.listed, default=["unalike", "frozen-knn"], help=known)
     parser.add_argument("--protocols", type=harness.listed, default=list(PROTOCOLS), help="default: %(default)s")
     parser.add_argument("--seeds", type=harness.seeds, default=[0], help="list (0,1,2) or count (3); of a split too")
     parser.add_argument("--sets", type=harness.listed, default=[], help="names, such as fashion_mnist/3; default: all")

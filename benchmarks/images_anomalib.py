@@ -119,6 +119,8 @@ def kept(model: Any, share: float) -> None:
     greedy: Any = images_tools.library("models.components").KCenterGreedy
 
     class Greedy(greedy):  # type: ignore[misc]
+        min_distances: Any
+
         def update_distances(self, cluster_center: Any) -> None:
             if self.min_distances is None:
                 self._squares = (self.features**2).sum(dim=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image as Pillow
 from tests.cli.parts import STEPS, read_rows, run
 
@@ -119,6 +120,21 @@ def test_options_of_images_are_refused_elsewhere(tmp_path, capsys):
     assert run(*fit) == 0
     assert run("detect", tmp_path / "a.csv", "-m", tmp_path / "a.unalike", "--workers", "2") == 2
     assert "`--workers` must go with a model of images; got one of table" in capsys.readouterr().err
+
+
+def test_a_pretrained_network_judges_where_weights_are_given(folder, tmp_path, capsys):
+    timm = pytest.importorskip("timm")
+    model, weights = tmp_path / "a.unalike", tmp_path / "weights.pth"
+    torch.save(timm.create_model("test_resnet").state_dict(), weights)
+    fit = ["fit", folder, "-m", "image", "-o", model, "--false-alarm-rate", "0.2", "-q", "--weights", weights]
+    assert run(*fit, "--network", "test_resnet") == 0
+    detector = load(model)
+    assert (detector.modality.network, detector.modality.weights) == ("test_resnet", str(weights))
+    assert [branch.settings.name for branch in detector.branches_] == ["features"]
+    assert run(*fit, "--network", "resnet_of_no_kind") == 2
+    assert "resnet_of_no_kind" in capsys.readouterr().err
+    assert run(*fit[:-1], tmp_path / "none.pth") == 2
+    assert "none.pth" in capsys.readouterr().err
 
 
 def test_a_toml_file_says_how_images_are_read(folder, broken, tmp_path):

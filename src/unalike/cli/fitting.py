@@ -76,6 +76,14 @@ def fit(
             "name on the hub, which is downloaded.",
         ),
     ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(help="Images: pretrained network by its name in timm; tf_efficientnet_lite0 when not given."),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Images: its weights, a local file, or hub: downloaded. Without them one is trained."),
+    ] = None,
     on_error: OnError = None,
     workers: Workers = None,
     encoder: Annotated[
@@ -115,6 +123,7 @@ def fit(
     keywords = settings.merged(config, options)
     own = {"ignore": ignore, "id": id_column, "time": time, "entity": entity, "window": window, "step": step}
     own |= {"column": column, "session": session, "mask": mask, "encoding": encoding, "model": pretrained}
+    own |= {"network": network, "weights": weights}
     kind = settings.modality(
         modality,
         keywords,

@@ -22,7 +22,7 @@ _PARTS: dict[str, Mapping[str, str]] = {
 }
 
 _OPTIONS = {
-    "image": ("on_error", "workers"),
+    "image": ("on_error", "workers", "network", "weights"),
     "table": ("ignore", "id"),
     "series": ("ignore", "time", "entity", "window", "step", "longest_gap", "scale"),
     "text": ("column", "id", "session", "window", "mask", "encoding", "on_error", "model"),
