@@ -7,6 +7,9 @@ divided by a temperature of 0.05 is off by several hundredths.
 With many processes the anchors are the process's own rows and the candidates those of all processes
 (`unalike.parallel.gather`). Every process must bring the same ``n``; then the mean of the loss over the
 processes, and the gradient after DDP has averaged it, equal those of one process with all the rows.
+
+A large matrix of similarities is never made: `unalike.objectives.tiled` sums it tile by tile, with the same value and
+gradient up to rounding. That is chosen by its size alone (`tiled.LARGEST_MATRIX`).
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unalike.errors import InvalidInput, InvalidParameter
+from unalike.objectives.tiled import in_tiles, log_sum_exp, without, without_own
 from unalike.parallel import gather, rank
 
 
@@ -59,16 +63,23 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5, index: Tens
     with torch.autocast(first.device.type, enabled=False):
         anchors = torch.cat((_unit(first), _unit(second)))  # (2n, d)
         candidates = gather(anchors)  # (2N, d), N = n over all processes
-        logits = anchors @ candidates.T / temperature  # (2n, 2N)
-        row = torch.arange(2 * n, device=logits.device)  # (2n,)
+        row = torch.arange(2 * n, device=anchors.device)  # (2n,)
         offset = rank() * 2 * n
         pair = row.roll(n) + offset  # (2n,) where each anchor's pair stands among the candidates
+        if index is not None:
+            _check_rows("index", index, first)
+        if in_tiles(len(anchors), len(candidates)):
+            alike = anchors * candidates.index_select(0, pair)  # (2n, d)
+            ids = (row + offset, torch.arange(len(candidates), device=row.device))
+            own = ids if index is None else (index.repeat(2), gather(index.repeat(2)))
+            total = log_sum_exp(anchors, candidates, temperature, without_own(*own, pair))  # (2n,)
+            return (total - alike.sum(dim=1) / temperature).mean()
+        logits = anchors @ candidates.T / temperature  # (2n, 2N)
         if index is None:
             logits = logits.scatter(1, (row + offset)[:, None], -math.inf)  # an anchor is no candidate of its own
         else:
-            _check_rows("index", index, first)
-            own = _equal(index.repeat(2)).scatter(1, pair[:, None], False)  # (2n, 2N)
-            logits = logits.masked_fill(own, -math.inf)
+            of_sample = _equal(index.repeat(2)).scatter(1, pair[:, None], False)  # (2n, 2N)
+            logits = logits.masked_fill(of_sample, -math.inf)
         return functional.cross_entropy(logits, pair)
 
 
@@ -121,12 +132,21 @@ def info_nce(
         row = torch.arange(len(anchors), device=anchors.device)  # (n,)
         if negatives is None:
             _check_excluded(excluded, None)
-            logits = anchors @ gather(keys).T  # (n, N), N = n over all processes
-            return functional.cross_entropy(logits / temperature, row + rank() * len(anchors))
+            keys = gather(keys)  # (N, d), N = n over all processes
+            pair = row + rank() * len(anchors)
+            if in_tiles(len(anchors), len(keys)):
+                alike = (anchors * keys.index_select(0, pair)).sum(dim=1) / temperature  # (n,)
+                return (log_sum_exp(anchors, keys, temperature) - alike).mean()
+            return functional.cross_entropy(anchors @ keys.T / temperature, pair)
         _check_negatives(negatives, key)
         _check_excluded(excluded, (len(anchors), len(negatives)))
         positive = (anchors * keys).sum(dim=1, keepdim=True)  # (n, 1)
-        others = anchors @ _unit(negatives).T.to(anchors.dtype)  # (n, m)
+        unlike = _unit(negatives).to(anchors.dtype)  # (m, d)
+        if in_tiles(len(anchors), len(unlike)):
+            alike = positive[:, 0] / temperature  # (n,)
+            total = log_sum_exp(anchors, unlike, temperature, None if excluded is None else without(excluded))
+            return (torch.logaddexp(total, alike) - alike).mean()
+        others = anchors @ unlike.T  # (n, m)
         others = others if excluded is None else others.masked_fill(excluded, -math.inf)
         logits = torch.cat((positive, others), dim=1)  # (n, 1 + m)
         return functional.cross_entropy(logits / temperature, torch.zeros_like(row))
@@ -169,18 +189,49 @@ def sup_con(z: Tensor, labels: Tensor, temperature: float = 0.1, weights: Tensor
     _check_rows("labels", labels, z)
     with torch.autocast(z.device.type, enabled=False):
         anchors = _unit(z)  # (m, d)
-        logits = anchors @ gather(anchors).T / temperature  # (m, M), M = m over all processes
-        same = _equal(labels)  # (m, M)
-        itself = torch.arange(len(anchors), device=logits.device)[:, None] + rank() * len(anchors)  # (m, 1)
-        candidates = logits.scatter(1, itself, -math.inf)
         if weights is not None:
             _check_rows("weights", weights, z)
-            candidates = torch.where(same, candidates, candidates + gather(weights).to(logits.dtype).log())
-        cost = candidates.logsumexp(dim=1, keepdim=True) - logits  # (m, M) of finding each candidate
+        candidates = gather(anchors)  # (M, d), M = m over all processes
+        if in_tiles(len(anchors), len(candidates)):
+            return _sup_con_in_tiles(anchors, candidates, labels, temperature, weights)
+        logits = anchors @ candidates.T / temperature  # (m, M)
+        same = _equal(labels)  # (m, M)
+        itself = torch.arange(len(anchors), device=logits.device)[:, None] + rank() * len(anchors)  # (m, 1)
+        others = logits.scatter(1, itself, -math.inf)
+        if weights is not None:
+            others = torch.where(same, others, others + gather(weights).to(logits.dtype).log())
+        cost = others.logsumexp(dim=1, keepdim=True) - logits  # (m, M) of finding each candidate
         positive = same.scatter(1, itself, False)
         count = positive.sum(dim=1)  # (m,)
         per_anchor = torch.where(positive, cost, 0.0).sum(dim=1) / count.clamp_min(1)
         return per_anchor.sum() / (count > 0).sum().clamp_min(1)
+
+
+def _sup_con_in_tiles(
+    anchors: Tensor, candidates: Tensor, labels: Tensor, temperature: float, weights: Tensor | None
+) -> Tensor:
+    """The similarities to all positives of an anchor sum to that with the sum of the rows of its label."""
+    everyone = gather(labels)  # (M,)
+    kinds, kind = torch.unique(everyone, return_inverse=True)  # (k,), (M,)
+    sums = torch.zeros(len(kinds), anchors.shape[1], dtype=anchors.dtype, device=anchors.device)
+    sums = sums.index_add(0, kind, candidates)  # (k, d)
+    of_anchors = kind[rank() * len(anchors) :][: len(anchors)]  # (m,)
+    count = kind.bincount(minlength=len(kinds))[of_anchors] - 1  # (m,)
+    alike = (anchors * (sums.index_select(0, of_anchors) - anchors)).sum(dim=1) / temperature  # (m,)
+    itself = torch.arange(len(anchors), device=anchors.device) + rank() * len(anchors)
+    not_itself = without_own(itself, torch.arange(len(candidates), device=anchors.device))
+    logs = None if weights is None else gather(weights).to(anchors.dtype).log()
+
+    def adjust(tile: Tensor, rows: slice, columns: slice) -> None:
+        not_itself(tile, rows, columns)
+        if logs is not None:
+            tile += logs[columns].where(labels[rows, None] != everyone[columns], 0.0)
+
+    total = log_sum_exp(anchors, candidates, temperature, adjust)
+    has_positive = count > 0
+    per_anchor: Tensor = torch.where(has_positive, total - alike / count.clamp_min(1), 0.0)
+    mean: Tensor = per_anchor.sum() / has_positive.sum().clamp_min(1)
+    return mean
 
 
 def check_temperature(temperature: float) -> None:
