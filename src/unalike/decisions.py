@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, overload
 
 import numpy as np
@@ -149,7 +149,10 @@ class Part:
         What the nearest normal samples have there; None where that is nothing.
     at : tuple, optional
         Of a channel of a record: ids of the first and the last step of the stretch where it differs most; `value` and
-        `usual` are means over it.
+        `usual` are means over it. Of a word: its first character in the text and the one after its last, so that
+        ``text[at[0]:at[1]] == value``.
+    without : float, optional
+        Of a word, which has no usual one: the score that the text has without it and the causes before it.
     """
 
     place: str
@@ -157,6 +160,7 @@ class Part:
     value: Any
     usual: Any
     at: tuple[Any, Any] | None = None
+    without: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,7 @@ class Explanation:
     nearest : tuple of str
         Ids of the normal samples that are nearest apart from the guilty places, nearest first.
     picture : ndarray or None
-        The modality's own: heat map ``(height, width)``, ``(steps, channels)``, ``(columns,)`` or ``(tokens,)``.
+        The modality's own: heat map ``(height, width)``, ``(steps, channels)``, ``(columns,)`` or ``(characters,)``.
     mask : ndarray or None
         Images: ``(height, width)`` bool, non-empty exactly when the sample is an anomaly.
     """
@@ -195,9 +199,12 @@ class Explanations(Sequence[Explanation]):
     ----------
     items : tuple of Explanation
         One per sample.
+    ends : tuple of str
+        What the two values of `Part.at` are called in columns.
     """
 
     items: tuple[Explanation, ...]
+    ends: tuple[str, str] = ("first", "last")
 
     def __len__(self) -> int:
         return len(self.items)
@@ -216,13 +223,13 @@ class Explanations(Sequence[Explanation]):
     def __getitem__(self, position: slice) -> Explanations: ...
 
     def __getitem__(self, position: int | slice) -> Explanation | Explanations:
-        return Explanations(self.items[position]) if isinstance(position, slice) else self.items[position]
+        return replace(self, items=self.items[position]) if isinstance(position, slice) else self.items[position]
 
     def to_dict(self) -> dict[str, npt.NDArray[Any]]:
         """Columns ``id``, ``score``, ``place``, ``share``, ``value``, ``usual``, ``nearest``, one row per cause.
 
         `value` and `usual` are text, empty where missing, and so is `nearest`: ids, ``", "`` between them. A sample
-        without a cause has no row.
+        without a cause has no row. Where parts have them, also the two values of `Part.at` and ``without``.
         """
         rows = [(sample, part) for sample in self.items for part in sample.parts]
         columns = {
@@ -235,8 +242,11 @@ class Explanations(Sequence[Explanation]):
             "nearest": np.array([", ".join(sample.nearest) for sample, _ in rows], dtype=np.str_),
         }
         if any(part.at is not None for _, part in rows):
-            for name, end in (("first", 0), ("last", 1)):
+            for end, name in enumerate(self.ends):
                 columns[name] = np.array([_shown(part.at and part.at[end]) for _, part in rows], dtype=np.str_)
+        if any(part.without is not None for _, part in rows):
+            without = [np.nan if part.without is None else part.without for _, part in rows]
+            columns["without"] = np.array(without, dtype=np.float64)
         return columns
 
     def to_frame(self, backend: Backend | None = None) -> Any:

@@ -14,7 +14,7 @@ from unalike.bridge import ScikitLearnBridge
 from unalike.data import aligned, count, skipped
 from unalike.decisions import Decisions, Explanations
 from unalike.errors import InvalidParameter, NotCalibrated
-from unalike.explanation import Viewer, explain
+from unalike.explanation import Reader, Viewer, explain
 from unalike.judging import Judge, embed_parts, score_parts
 from unalike.memory import Memory
 from unalike.modalities.windows import check_some, ends_of_parts, tell_unjudged, with_least
@@ -26,7 +26,7 @@ from unalike.streaming import Stream, open_stream
 from unalike.thresholds import Conformal, build_threshold
 from unalike.thresholds.deciding import check_enough, decide, fit_threshold, takes_entities, tell_few_windows
 from unalike.thresholds.entities import Entity, entity_names
-from unalike.types import Collection, FloatArray, IntArray, InTime, Modality, Pictured, Threshold
+from unalike.types import Collection, FloatArray, IntArray, InTime, Modality, Pictured, Threshold, Worded
 from unalike.updating import calibrated_anew, memory_of, update
 
 
@@ -143,18 +143,19 @@ class Detecting(ScikitLearnBridge):
         return self._decided(X, scores, owner, threshold, entities, false_discovery_rate)
 
     def explain(self, X: Any, *, only: Any = None, most_places: int = 5) -> Explanations:
-        """Which columns or channels cause the score, what is usual there, and which normal samples are nearest.
+        """Which columns, channels or words cause the score, what is usual there, and which normal samples are nearest.
 
         A column's share is by how much the score falls when its cell is replaced by what the nearest normal rows have
         there (`unalike.explanation`). Of the training rows the model keeps at most 5,000 to find them among. Of records
         windows take the place of rows and channels that of columns, and each run of chosen steps gets one explanation.
         Of images the causes are regions of a heat map, whose mask is not empty exactly when the image is an anomaly
-        at the threshold in force (docs/images.md).
+        at the threshold in force (docs/images.md). Of texts they are words, with their place in the text as you gave
+        it; a word's share is by how much the score falls when it is left out.
 
         Parameters
         ----------
         X : as in `fit`
-            Samples to explain: rows of tables, steps of records, or images.
+            Samples to explain: rows of tables, steps of records, images or texts.
         only : array-like or Events, optional
             Mask ``(n,)``, such as ``decisions.is_anomaly``, or positions: explain these alone. Of records also
             ``decisions.events()``.
@@ -176,7 +177,8 @@ class Detecting(ScikitLearnBridge):
         Notes
         -----
         Cost: for each cause of a sample, a distance to each kept row and scores of up to 64 variants of the sample,
-        one per column. About 10 ms a sample with 10 columns; give `only` when `X` is large.
+        one per column. About 10 ms a sample with 10 columns; give `only` when `X` is large. Of a text at most 128 parts
+        are scored for the first word and 8 for each of the others, however long it is.
         """
         self._need_fit()
         X = self.modality_.check(X)
@@ -185,7 +187,11 @@ class Detecting(ScikitLearnBridge):
             device = resolve_device(self.device)
             viewer = Viewer(self.modality_, self.branches_, self.fusion_, threshold, self._scores, device)
             return viewer.explain(X, only, most_places)
-        score = partial(encoded_scores, self.branches_, self.fusion_, device=resolve_device(self.device))
+        device = resolve_device(self.device)
+        if isinstance(self.modality_, Worded):
+            reader = Reader(self.modality_, self.branches_, self.fusion_, self._fused, memory_of(self), device)
+            return reader.explain(X, only, most_places)
+        score = partial(encoded_scores, self.branches_, self.fusion_, device=device)
         return explain(self.modality_, memory_of(self), X, score, only, most_places)
 
     def stream(

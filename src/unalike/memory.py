@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unalike.data import Split, count, evenly, shared_out, take
-from unalike.types import BoolArray, Collection, IntArray, InTime, Modality
+from unalike.types import BoolArray, Collection, IntArray, InTime, Modality, Worded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +46,10 @@ class Memory:
         ``(m, *shape)`` float32: at most 5,000 (and 32 MiB) evenly spaced training samples, as the modality encodes
         them. None where the modality has no `places`: encoded images are images.
     ids : ndarray or None
-        ``(m,)`` their names, as text.
+        ``(m,)`` their names, as text. Of texts, of which no rows are kept, the name of the text that each part is of
+        which scorers have learned, in their order.
+    absorbed_ids : ndarray or None
+        Of texts: likewise of the parts that scorers have absorbed.
     reference, calibration : ndarray or None
         Likewise of the reference samples and of at most 2,000 calibration samples.
     calibration_at : ndarray
@@ -65,6 +68,13 @@ class Memory:
     calibration: Rows | None
     calibration_at: IntArray
     calibration_groups: IntArray | None
+    absorbed_ids: npt.NDArray[np.str_] | None = None
+
+    def bank_ids(self) -> npt.NDArray[np.str_] | None:
+        """Of texts: whose parts are the rows of a bank that holds all that scorers were given, in this order."""
+        if self.rows is not None or self.ids is None:
+            return None
+        return self.ids if self.absorbed_ids is None else np.concatenate([self.ids, self.absorbed_ids])
 
     def in_scorers(self) -> Prints:
         """Fingerprints of all samples in the scorers."""
@@ -94,6 +104,11 @@ def names(modality: Modality, X: Collection, positions: IntArray) -> npt.NDArray
     first = modality.cut(X)[1][positions, 0]
     named = zip(modality.timeline(X)[0][first].tolist(), modality.ids(X)[first], strict=True)
     return np.array([f"{entity}: {name}" if entity else str(name) for entity, name in named], dtype=np.str_)
+
+
+def part_names(modality: Modality, X: Collection, positions: IntArray) -> npt.NDArray[np.str_]:
+    """As `names`, one for each part."""
+    return names(modality, X, positions)[modality.cut(take(X, positions))[1]]
 
 
 def examples(modality: Modality, X: Collection) -> int:
@@ -196,6 +211,9 @@ def memory_of_fit(
         calibration_at=train[:0],
         calibration_groups=None,
     )
+    if isinstance(modality, Worded):
+        taken = part_names(modality, X, split.calibration) if absorbed else None
+        memory = replace(memory, ids=part_names(modality, X, train), absorbed_ids=taken)
     if isinstance(modality, InTime) and keeps_rows(modality):
         trained_on, compared = take(X, train), take(X, reference)
         seen = examples(modality, trained_on)

@@ -394,6 +394,28 @@ class Pictured(Protocol):
     def ids(self, X: Collection) -> npt.NDArray[Any]: ...
 
 
+@runtime_checkable
+class Worded(Protocol):
+    """What a modality has besides when its samples are texts, whose words `Detector.explain` names.
+
+    ``spans(X)``: for each sample of checked `X`, a text, where the parts that ``cut`` makes of it lie in the text as it
+    is encoded: the first character and the one after the last. ``given_spans(text, spans)``: where such spans, none of
+    them empty, lie in the text as the user gave it.
+    """
+
+    def spans(self, X: Collection) -> Sequence[Sequence[tuple[int, int]]]: ...
+
+    def given_spans(self, text: str, spans: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]: ...
+
+    def cut(self, X: Collection) -> tuple[Collection, IntArray]: ...
+
+    def tensors(self, parts: Collection) -> Tensor: ...
+
+    def join(self, scores: FloatArray, owner: IntArray, n: int) -> FloatArray: ...
+
+    def ids(self, X: Collection) -> npt.NDArray[Any]: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """Settings of the one training loop.

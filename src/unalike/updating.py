@@ -29,6 +29,7 @@ from unalike.memory import (
     more_calibration,
     names,
     new_calibration,
+    part_names,
 )
 from unalike.parts import Parts
 from unalike.plain import unlearned
@@ -37,7 +38,7 @@ from unalike.seeding import resolve_device
 from unalike.thresholds import build_threshold
 from unalike.thresholds.deciding import takes_entities
 from unalike.thresholds.entities import Entity, entity_names
-from unalike.types import BoolArray, Collection, FloatArray, IntArray, InTime, Modality, Threshold
+from unalike.types import BoolArray, Collection, FloatArray, IntArray, InTime, Modality, Threshold, Worded
 
 
 class Updatable(Protocol):
@@ -245,6 +246,9 @@ def _remembering(memory: Memory, modality: Modality, X: Collection, prints: Prin
     trained = np.concatenate([memory.trained, prints])
     more = examples(modality, X)
     seen = memory.seen + more
+    if isinstance(modality, Worded) and memory.ids is not None:  # what was absorbed has left the banks
+        ids = np.concatenate([memory.ids, part_names(modality, X, np.arange(more))])
+        return replace(memory, trained=trained, seen=seen, ids=ids, absorbed_ids=None)
     if memory.rows is None or memory.ids is None:
         return replace(memory, trained=trained, seen=seen)
     full = memory.seen > len(memory.rows)

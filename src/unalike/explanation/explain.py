@@ -9,10 +9,9 @@ import torch
 from unalike.decisions import Explanations
 from unalike.errors import InvalidParameter
 from unalike.explanation.runs import explain_runs
-from unalike.explanation.samples import explain_samples
+from unalike.explanation.samples import check_most_places, explain_samples
 from unalike.explanation.search import Scores, Setting
 from unalike.memory import Memory
-from unalike.plain import is_whole
 from unalike.types import Collection, InTime, Modality, Places, StepModality
 
 
@@ -53,8 +52,7 @@ def explain(
             f"`explain` must have places to name, as the columns of a table; {modality.name} samples have none yet. "
             "Look at branch_scores(X), which says by which branch they stand out."
         )
-    if not is_whole(most_places, 1):
-        raise InvalidParameter(f"`most_places` must be an integer of at least 1; got {most_places!r}.")
+    check_most_places(most_places)
     setting = Setting(modality, torch.from_numpy(memory.rows), memory.ids.tolist(), score, int(most_places))
     if isinstance(modality, InTime):
         return explain_runs(setting, cast(StepModality, modality), X, only)

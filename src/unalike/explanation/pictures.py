@@ -18,11 +18,9 @@ from torch import Tensor
 from unalike.branch import FittedBranch, encoded_scores
 from unalike.data import count, take
 from unalike.decisions import Explanation, Explanations, Part
-from unalike.errors import InvalidParameter
 from unalike.explanation import heat
-from unalike.explanation.samples import chosen_positions
+from unalike.explanation.samples import check_most_places, chosen_positions
 from unalike.judging import judges_places
-from unalike.plain import is_whole
 from unalike.scorers.fusion import Fusion
 from unalike.types import BoolArray, Collection, FloatArray, Pictured, Threshold
 
@@ -69,8 +67,7 @@ class Viewer:
         most_places : int
             At most so many regions.
         """
-        if not is_whole(most_places, 1):
-            raise InvalidParameter(f"`most_places` must be an integer of at least 1; got {most_places!r}.")
+        check_most_places(most_places)
         positions = chosen_positions(only, count(X))
         if len(positions) == 0:
             return Explanations(())

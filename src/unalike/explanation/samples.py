@@ -9,19 +9,34 @@ import numpy as np
 
 from unalike.data import count, take
 from unalike.decisions import Explanation, Explanations, Part
-from unalike.errors import InvalidInput
+from unalike.errors import InvalidInput, InvalidParameter
 from unalike.explanation.search import Search, Setting, at_once, searched
+from unalike.plain import is_whole
 from unalike.types import Collection, IntArray, Modality
 
 
 def explain_samples(setting: Setting, modality: Modality, X: Collection, only: Any) -> Explanations:
     """One explanation per chosen sample of checked `X`; the parameters are those of `explanation.explain`."""
     positions = chosen_positions(only, count(X))
+    names = modality.ids(X)  # of some rows alone, they could be numbered anew
     made: list[Explanation] = []
     step = at_once(len(setting.rows), len(setting.places.places()))
     for start in range(0, len(positions), step):
-        made += _some(setting, modality, take(X, positions[start : start + step]))
+        chosen = positions[start : start + step]
+        made += _some(setting, modality, take(X, chosen), names[chosen].tolist())
     return Explanations(tuple(made))
+
+
+def check_most_places(most_places: object) -> None:
+    """Refuse what is no count.
+
+    Raises
+    ------
+    InvalidParameter
+        When it is none.
+    """
+    if not is_whole(most_places, 1):
+        raise InvalidParameter(f"`most_places` must be an integer of at least 1; got {most_places!r}.")
 
 
 def chosen_positions(only: Any, n: int) -> IntArray:
@@ -41,9 +56,9 @@ def chosen_positions(only: Any, n: int) -> IntArray:
     )
 
 
-def _some(setting: Setting, modality: Modality, X: Collection) -> list[Explanation]:
+def _some(setting: Setting, modality: Modality, X: Collection, names: Sequence[Any]) -> list[Explanation]:
     searches = searched(setting, modality.tensors(modality.cut(X)[0]))
-    return _told(setting, searches, modality.ids(X).tolist(), setting.places.values(X))
+    return _told(setting, searches, names, setting.places.values(X))
 
 
 def _told(
