@@ -218,7 +218,7 @@ class Service:
         loaded = served.current
         modality = loaded.detector.modality_
         with hearing() as heard:
-            if body.files:
+            if body.files or body.samples is None:
                 X = from_files(body.files, modality, self.settings.most_megabytes * MEGABYTE * 8)
             else:
                 X = from_json(body.samples, modality, body.options.get("dtype"))

@@ -54,6 +54,8 @@ def from_json(samples: Any, modality: Modality, dtype: str | None) -> Any:
         return {name: _of_record(record) for name, record in samples.items()}
     if not isinstance(samples, list):
         raise InvalidInput(f"`samples` must be a list; got {_told(samples)}. Put one sample into a list of one.")
+    if not samples:
+        raise InvalidInput("`samples` must hold at least one sample; got none. Send some.")
     readers: dict[str, Callable[[list[Any]], Any]] = {
         "table": lambda given: _dated(_rows(given), modality) if _are_objects(given) else _lists(given, 2),
         "series": _of_record,
