@@ -18,7 +18,7 @@ from unalike.data import evenly
 from unalike.encoders.build import build_encoder
 from unalike.encoders.stemmed import stem_and_rest
 from unalike.errors import InvalidParameter, TrainingWarning
-from unalike.judging import Judge, check_own_score, fit_judge, score_parts, what_embeds, with_skip
+from unalike.judging import Judge, check_own_score, fit_judge, score_parts, what_embeds, with_reference, with_skip
 from unalike.objectives.build import build_objective
 from unalike.parts import Parts
 from unalike.passes import Passes
@@ -93,6 +93,7 @@ def fit_branch(
     passes : Passes, optional
         Of this fit, for frozen encoders that several branches share.
     """
+    train_parts, reference_parts = with_reference(branch, train_parts, reference_parts, seed)
     sample = train_parts.sample()
     encoder = build_encoder(branch.encoder, modality.schema, derive(seed, "encoder"), sample=sample)
     exact = bool(getattr(modality, "exact", False))

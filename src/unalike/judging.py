@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unalike.data import split
 from unalike.embeddings import Located, embed, embed_batch
 from unalike.encoders.build import build_encoder
 from unalike.encoders.skip import SkipConnection
@@ -21,6 +22,7 @@ from unalike.parts import Loader, Parts
 from unalike.passes import Passes
 from unalike.scorers.build import build_scorer, takes_anomalies, takes_background
 from unalike.scorers.objective import ObjectiveScore
+from unalike.seeding import numpy_generator
 from unalike.types import Branch, FloatArray, IntArray, Schema, Scorer
 
 _CHUNK, _LARGEST_CHUNK = 1024, 16_384
@@ -182,6 +184,18 @@ def check_own_score(branch: Branch) -> None:
         )
 
 
+def with_reference(branch: Branch, parts: Parts, reference: Parts | None, seed: int) -> tuple[Parts, Parts | None]:
+    """Training and reference parts; where there are none of these, those that `ObjectiveScore` holds out."""
+    share = getattr(_own_scorer(branch), "held_out", 0.0)
+    alike = parts.group if parts.group is not None else parts.time
+    largest = 1 if alike is None else int(np.unique(alike, return_counts=True)[1].max())
+    if reference is not None or not 1 <= round(parts.n * share) <= parts.n - largest:
+        return parts, reference
+    groups, numbers = None if alike is None else alike.tolist(), numpy_generator(seed, "held out")
+    drawn = split(parts.n, reference=share, calibration=0.0, generator=numbers, groups=groups)
+    return parts.some(drawn.train), parts.some(drawn.reference)
+
+
 def blank_encoder(branch: Branch, schema: Schema) -> nn.Module:
     """What embeds in a branch, of the right shape, for weights that are read from a file."""
     encoder = build_encoder(branch.encoder, schema, 0, blank=True)
@@ -202,8 +216,12 @@ def _skipping(encoder: nn.Module, branch: Branch, schema: Schema, sample: Tensor
 
 
 def _scores_itself(branch: Branch) -> bool:
+    return _own_scorer(branch) is not None
+
+
+def _own_scorer(branch: Branch) -> ObjectiveScore | None:
     scorer = build_scorer(branch.scorer) if isinstance(branch.scorer, str) else branch.scorer
-    return isinstance(scorer, ObjectiveScore)
+    return scorer if isinstance(scorer, ObjectiveScore) else None
 
 
 def score_parts(judges: Mapping[str, Judge], load: Loader, n: int, device: torch.device) -> dict[str, FloatArray]:

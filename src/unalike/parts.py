@@ -28,6 +28,11 @@ class Parts:
     group: IntArray | None = None
     time: IntArray | None = None
 
+    def some(self, positions: IntArray) -> Parts:
+        """Those at `positions`."""
+        group, time = (None if of is None else of[positions] for of in (self.group, self.time))
+        return Parts(len(positions), lambda at: self.load(positions[at]), self.owner[positions], group, time)
+
     def sample(self) -> Tensor:
         """At most 10,000 of them, for what is learned before training: scales, ranges, pools to draw from."""
         return self.load(evenly(self.n, _SAMPLE))

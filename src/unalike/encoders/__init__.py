@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from unalike.encoders.tabletransformer import TableTransformer
     from unalike.encoders.tcn import TCN
     from unalike.encoders.texttransformer import TextTransformer
+    from unalike.encoders.tokencontext import TokenContext
     from unalike.encoders.window import RawWindow, WindowStatistics
     from unalike.encoders.windowcnn import WindowCNN
 
@@ -50,6 +51,7 @@ NAMES = {
     "tcn": "unalike.encoders.tcn:TCN",
     "text-transformer": "unalike.encoders.texttransformer:TextTransformer",
     "timm": "unalike.encoders.backbones:Timm",
+    "token-context": "unalike.encoders.tokencontext:TokenContext",
     "window-cnn": "unalike.encoders.windowcnn:WindowCNN",
     "window-residual": "unalike.encoders.residual:WindowResidual",
     "window-spectrum": "unalike.encoders.spectrum:WindowSpectrum",
@@ -76,6 +78,7 @@ __all__ = [
     "TableTransformer",
     "TextTransformer",
     "Timm",
+    "TokenContext",
     "WindowCNN",
     "WindowResidual",
     "WindowSpectrum",

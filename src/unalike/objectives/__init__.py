@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from unalike.objectives.supcon import SupCon
     from unalike.objectives.synthetic import SyntheticContrast
     from unalike.objectives.temporal import TemporalContrast
+    from unalike.objectives.tokens import TokenPrediction
     from unalike.objectives.triplet import CARLA
 
 NAMES = {
@@ -47,6 +48,7 @@ NAMES = {
     "supcon": "unalike.objectives.supcon:SupCon",
     "synthetic-contrast": "unalike.objectives.synthetic:SyntheticContrast",
     "temporal": "unalike.objectives.temporal:TemporalContrast",
+    "token-prediction": "unalike.objectives.tokens:TokenPrediction",
 }
 
 _TOOLS = {
@@ -75,6 +77,7 @@ __all__ = [
     "SyntheticContrast",
     "SyntheticDefect",
     "TemporalContrast",
+    "TokenPrediction",
 ]
 
 

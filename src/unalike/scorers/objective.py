@@ -7,9 +7,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from unalike.errors import InvalidInput
+from unalike.errors import InvalidInput, InvalidParameter
+from unalike.plain import is_number
 from unalike.scorers.arrays import checked, require_fitted
 from unalike.types import FloatArray, IntArray
+
+_MOST_HELD_OUT = 0.5
 
 
 @dataclass
@@ -19,12 +22,27 @@ class ObjectiveScore:
     A branch with this scorer judges by ``objective.score`` and makes no use of the embedding; `Detector.embed` gives
     that one score. The objective is then part of the saved model.
 
+    Parameters
+    ----------
+    held_out : float
+        Share of the training rows, in ``[0, 0.5]``, that the branch does not train on where the detector holds out no
+        reference rows (`Detector(reference_fraction=...)`): their scores are the reference. 0: none; for a network
+        that learns its training rows by heart their scores are too low to compare with.
+
     Attributes
     ----------
     reference_scores_ : ndarray
         ``(r,)`` scores of `reference`; without one those of the training rows, which the network has learned from
         (as it has for every scorer on a trained embedding). Thresholds do not use them.
     """
+
+    held_out: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not is_number(self.held_out) or not 0.0 <= self.held_out <= _MOST_HELD_OUT:
+            raise InvalidParameter(
+                f"`held_out` must be a share from 0 to {_MOST_HELD_OUT}; got {self.held_out!r}. Try 0.15."
+            )
 
     def fit(self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None) -> Self:
         """Take the ``(m, 1)`` scores of the training rows; nothing is learned."""
