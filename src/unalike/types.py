@@ -163,7 +163,8 @@ class Objective(Protocol):
     wraps one module with one forward per step. Called, it gives the scalar loss of a batch. Optional:
     ``prepare(sample)`` once before training; ``after_step()`` once per optimiser step;
     ``score(batch) -> (n,)`` when the method has a score of its own; ``pairs(batch, views, generator)``
-    and ``loss(z, batch)`` apart, where gradient caching is wanted.
+    and ``loss(z, batch)`` apart, where gradient caching is wanted: `z` is what `encoder`, then `head` where there is
+    one, make of the pairs, row by row.
 
     In evaluation mode the call leaves no trace: it is how the loss of held-out rows is watched. What training
     changes lies in parameters and buffers; a checkpoint holds nothing else, and `prepare` is called before one is
@@ -439,6 +440,10 @@ class Training:
         16 bits, weights, views and losses stay in 32.
     gradient_clip : float, optional
         Largest norm of a step's gradient, above 0; None: not clipped.
+    chunk_size : int, optional
+        Rows that go through the network at a time (gradient caching), for batches whose activations do not fit into
+        memory: the gradient is that of the whole batch, for a second forward pass. Views count as rows. For objectives
+        with `pairs` and `loss`, such as SimCLR. None: all at once.
     accumulate : int
         Batches per optimiser step; the gradient is that of their mean loss. `steps`, `warmup` and the schedule count
         optimiser steps. What contrasts rows with each other still does so within one batch.
@@ -467,6 +472,7 @@ class Training:
     warmup: float = 0.05
     precision: Literal["32-true", "64-true", "16-mixed", "bf16-mixed"] = "32-true"
     gradient_clip: float | None = None
+    chunk_size: int | None = None
     accumulate: int = 1
     patience: int | None = None
     held_out: float = 0.1

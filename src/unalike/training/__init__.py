@@ -1,8 +1,8 @@
 """The one training loop, ignorant of modality and objective, with its checkpoints.
 
 `settings` checks and merges; `plan` counts epochs and steps; `rows` draws batches; `probe` watches the embedding;
-`held_out` stops early; `featurecache` keeps what a frozen stem gives; `checkpoints` (with `identity`, what forbids
-resuming) writes and reads; `loop` is the loop.
+`early_stop` stops early; `chunked` caches gradients; `featurecache` keeps what a frozen stem gives; `checkpoints` (with
+`identity`, what forbids resuming) writes and reads; `loop` is the loop.
 """
 
 from __future__ import annotations

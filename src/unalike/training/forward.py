@@ -13,6 +13,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from unalike.errors import TrainingFailed
 from unalike.seeding import RowGenerator
+from unalike.training.chunked import chunked_loss
 from unalike.types import Batch, Training, View
 
 
@@ -49,18 +50,27 @@ class Step(nn.Module):
         As in `Training`.
     device : torch.device
         Where it computes.
+    chunk_size : int, optional
+        As in `Training`; the objective is checked.
     """
 
-    def __init__(self, objective: nn.Module, view: View, precision: str, device: torch.device) -> None:
+    def __init__(
+        self, objective: nn.Module, view: View, precision: str, device: torch.device, chunk_size: int | None = None
+    ) -> None:
         super().__init__()
         self.objective = objective
         self.view = view
         self.mixed_on = device.type if precision.endswith("mixed") else None
+        self.chunk_size = chunk_size
 
     def forward(self, call: Call) -> Tensor:
         """Scalar loss."""
         view = self.view if self.mixed_on is None else self._exact_view
-        loss: Tensor = self.objective(call.batch, view, RowGenerator(call.seed, call.batch.index))
+        generator = RowGenerator(call.seed, call.batch.index)
+        if self.chunk_size is None:
+            loss: Tensor = self.objective(call.batch, view, generator)
+        else:
+            loss = chunked_loss(self.objective, call.batch, view, generator, self.chunk_size)
         # Here, where the loss still has the precision of the network.
         return loss if call.share == 1.0 else loss * call.share
 

@@ -14,6 +14,7 @@ from unalike.data import evenly
 from unalike.errors import TrainingFailed
 from unalike.seeding import derive, generator_states, numpy_generator, restore_generators
 from unalike.training.checkpoints import Checkpoint
+from unalike.training.chunked import check_chunks
 from unalike.training.early_stop import EarlyStop, warn_of_attraction
 from unalike.training.forward import Call, Step, build_optimizer, fabric_on
 from unalike.training.identity import identity
@@ -90,6 +91,8 @@ def train(
     parts = hold_out(rows, settings, seed)
     if rows.n_anomalies:
         warn_of_attraction(objective, settings)
+    if settings.chunk_size is not None:
+        check_chunks(objective.train())
     if hasattr(objective, "prepare"):
         objective.prepare(rows.load(parts[0][evenly(len(parts[0]), _SAMPLE)]))  # type: ignore[operator]
     encoder = objective.get_submodule("encoder")
@@ -128,7 +131,8 @@ class _Loop:
         self.plan = Plan.of(len(self.training_rows), settings)
         self.fabric = fabric_on(device, settings.precision)
         optimizer = build_optimizer(objective, settings)
-        self.module, self.optimizer = self.fabric.setup(Step(objective, view, settings.precision, device), optimizer)
+        step = Step(objective, view, settings.precision, device, settings.chunk_size)
+        self.module, self.optimizer = self.fabric.setup(step, optimizer)
         self.early_stop: EarlyStop | None = None
         if settings.patience is not None:
             self.early_stop = EarlyStop(held_out, settings.batch_size, settings.patience, seed)

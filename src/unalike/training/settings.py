@@ -17,7 +17,7 @@ from unalike.types import Training
 
 _OPTIMIZERS = ("adam", "adamw", "sgd")
 _PRECISIONS = ("32-true", "64-true", "16-mixed", "bf16-mixed")
-_COUNTS = ("epochs", "batch_size", "steps", "accumulate", "patience", "fixed_views")
+_COUNTS = ("epochs", "batch_size", "steps", "accumulate", "patience", "fixed_views", "chunk_size")
 
 
 def settle(
