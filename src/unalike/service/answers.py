@@ -94,8 +94,8 @@ def _explanation(one: Explanation, row: int | None, pictures: bool, told: Told) 
 
 def _part(part: Part) -> dict[str, Any]:
     told = {"place": part.place, "share": part.share, "value": part.value, "usual": part.usual}
-    where = {name: getattr(part, name) for name in ("at", "span") if getattr(part, name, None) is not None}
-    return {**told, **{name: list(value) for name, value in where.items()}}
+    where = {name: getattr(part, name) for name in ("at", "without") if getattr(part, name, None) is not None}
+    return {**told, **where}
 
 
 def _smaller(picture: FloatArray) -> FloatArray:
