@@ -3,6 +3,7 @@
 
 const MOST_ROWS = 50;
 const BINS = 48;
+const KINDS = { table: ["row", "rows"], series: ["step", "steps"], image: ["image", "images"], text: ["text", "texts"] };
 const SVG = "http://www.w3.org/2000/svg";
 const $ = (id) => document.getElementById(id);
 const state = { key: null, models: [], model: null, request: null, answer: null, limit: null, shown: MOST_ROWS,
@@ -172,10 +173,9 @@ function show(what) {
 function refresh() {
   const rows = state.answer.decisions;
   const found = rows.filter(isAnomaly);
-  const kind = { series: ["step", "steps"], image: ["image", "images"], text: ["text", "texts"] };
-  const [one, many] = kind[state.model.modality] || ["row", "rows"];
+  const [one, many] = KINDS[state.model.modality];
   const rate = state.answer.false_alarm_rate;
-  const promise = rate === null ? "" : ` Of normal ${many}, ${percent(rate)} would be called so.`;
+  const promise = rate === null ? "" : ` Of normal ${many}, ${percent(rate)} raise a false alarm.`;
   $("summary").textContent = `${state.answer.anomalies} of ${plural(rows.length, one, many)} ` +
     `${state.answer.anomalies === 1 ? "is an anomaly" : "are anomalies"}.${promise}`;
   $("legend-here").textContent = `these ${many}`;
@@ -200,7 +200,7 @@ function expected(limit) {
 
 // ---- the chart ----
 
-const SIZE = { width: 720, height: 190, left: 8, right: 8, top: 8, bottom: 24 };
+const SIZE = { width: 720, height: 190, left: 4, right: 4, top: 8, bottom: 24 };
 
 function place(at) {
   return SIZE.left + at * (SIZE.width - SIZE.left - SIZE.right);
@@ -213,6 +213,7 @@ function counts(scores) {
 }
 
 function drawChart() {
+  SIZE.width = Math.max($("chart").clientWidth, 200);
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", `0 0 ${SIZE.width} ${SIZE.height}`);
   svg.setAttribute("role", "img");
@@ -230,7 +231,7 @@ function drawChart() {
     return `${place(bin / BINS)},${y} ${place((bin + 1) / BINS)},${y}`;
   });
   draw("polyline", { class: "usual", points: line.join(" ") }, svg);
-  for (const at of [0, 0.25, 0.5, 0.75, 1]) {
+  for (const at of SIZE.width < 500 ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1]) {
     const anchor = at === 0 ? "start" : at === 1 ? "end" : "middle";
     draw("text", { class: "axis", x: place(at), y: SIZE.height - 6, "text-anchor": anchor }, svg).textContent =
       told(state.scale.from(at));
@@ -275,7 +276,7 @@ function entries() {
   const rows = state.answer.decisions;
   if (state.model.modality !== "series") {
     return rows.map((row, at) => ({ ...row, at: [at], anomaly: isAnomaly(row), was: row.is_anomaly,
-      title: String(row.id), figures: `score ${told(row.score)}, p ${told(row.p_value)}` }));
+      title: row.id === row.row ? `${KINDS[state.model.modality][0]} ${row.id}` : String(row.id), figures: `score ${told(row.score)}, p ${told(row.p_value)}` }));
   }
   const runs = [];
   rows.forEach((row, at) => {
@@ -367,7 +368,7 @@ function causes(parts, modality) {
     const share = Math.max(0, Math.min(part.share, 1));
     const bar = make("progress", { max: 1, value: share });
     bar.setAttribute("aria-hidden", "true");
-    const cells = [make("td", { className: "share" }, bar, ` ${percent(share)}`), make("td", { textContent: part.place })];
+    const cells = [make("td", { className: "share" }, bar, ` ${percent(share)}`), make("td", { textContent: modality === "text" ? part.value : part.place })];
     if (compares) cells.push(make("td", { textContent: told(part.value) }), make("td", { textContent: told(part.usual) }));
     return make("tr", {}, ...cells);
   });
@@ -431,8 +432,11 @@ function paint(context, found, times) {
 
 // ---- events ----
 
-$("key-button").addEventListener("click", () => { state.key = $("key").value.trim(); start(); });
-$("key").addEventListener("keydown", (event) => { if (event.key === "Enter") $("key-button").click(); });
+$("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  state.key = $("key").value.trim();
+  start();
+});
 $("model").addEventListener("change", () => choose($("model").value).catch((error) => say(error.message, true)));
 $("files").addEventListener("change", () => { judge(Array.from($("files").files)); $("files").value = ""; });
 $("texts-button").addEventListener("click", () => {
@@ -445,6 +449,11 @@ $("slider").addEventListener("input", () => {
 });
 $("reset").addEventListener("click", () => show($("source").textContent.replace(/, judged by.*/, "")));
 $("more").addEventListener("click", () => { state.shown += 4 * MOST_ROWS; refresh(); });
+window.addEventListener("resize", () => {
+  if ($("results").hidden) return;
+  drawChart();
+  refresh();
+});
 for (const name of ["dragenter", "dragover"]) {
   document.addEventListener(name, (event) => { event.preventDefault(); $("drop").classList.add("over"); });
 }
