@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from unalike import encoders, errors, modalities, objectives, scorers, thresholds, views
     from unalike.decisions import Decisions, Explanation, Explanations
     from unalike.detector import Detector
+    from unalike.drift import Drift
     from unalike.evaluation import Evaluation, evaluate
     from unalike.events import Event, Events
     from unalike.exporting import export
@@ -29,6 +30,7 @@ _NAMES = {
     "Branch": "unalike.types",
     "Decisions": "unalike.decisions",
     "Detector": "unalike.detector",
+    "Drift": "unalike.drift",
     "Evaluation": "unalike.evaluation",
     "Event": "unalike.events",
     "Events": "unalike.events",
@@ -51,6 +53,7 @@ __all__ = [
     "Branch",
     "Decisions",
     "Detector",
+    "Drift",
     "Evaluation",
     "Event",
     "Events",

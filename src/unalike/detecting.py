@@ -13,7 +13,8 @@ from unalike.branch import FittedBranch, encoded_scores, named_branch
 from unalike.bridge import ScikitLearnBridge
 from unalike.data import aligned, count, skipped
 from unalike.decisions import Decisions, Explanations
-from unalike.errors import InvalidParameter, NotCalibrated
+from unalike.drift import Drift
+from unalike.errors import InvalidInput, InvalidParameter, NotCalibrated
 from unalike.explanation import Reader, Viewer, explain
 from unalike.judging import Judge, embed_parts, score_parts
 from unalike.memory import Memory
@@ -28,6 +29,7 @@ from unalike.thresholds.deciding import check_enough, decide, fit_threshold, tak
 from unalike.thresholds.entities import Entity, entity_names
 from unalike.types import Collection, FloatArray, IntArray, InTime, Modality, Pictured, Threshold, Worded
 from unalike.updating import calibrated_anew, memory_of, update
+from unalike.watching import Kept, drift_of
 
 
 class Detecting(ScikitLearnBridge):
@@ -45,6 +47,7 @@ class Detecting(ScikitLearnBridge):
     calibration_entities_: list[Entity] | None
     calibration_ends_: FloatArray
     memory_: Memory
+    watched_: Kept
 
     @property
     def calibration_windows_(self) -> int:
@@ -141,6 +144,54 @@ class Detecting(ScikitLearnBridge):
         X = self.modality_.check(X)
         scores, _, owner = self._fused(X)
         return self._decided(X, scores, owner, threshold, entities, false_discovery_rate)
+
+    def drift(
+        self,
+        X: Any,
+        *,
+        decisions: Decisions | None = None,
+        entities: Sequence[Any] | None = None,
+        allowed_anomalies: float = 0.05,
+    ) -> Drift:
+        """Whether new data still is like the data that set the threshold (docs/drift.md).
+
+        Alarms, scores and embeddings of `X` are compared with those of the calibration samples; when they differ by
+        more than chance, the false-alarm rate may no longer hold.
+
+        Parameters
+        ----------
+        X : as in `fit`
+            New samples, a batch that is judged as a whole. From about 50 on something can be found.
+        decisions : Decisions, optional
+            What `detect` found of the same `X`, so that it is not scored again.
+        entities : sequence of length n, optional
+            As in `detect`, where no `decisions` are given.
+        allowed_anomalies : float
+            So large a share of `X` may be anomalies; that is no drift.
+
+        Raises
+        ------
+        NotCalibrated
+            When nothing was held out for calibration.
+        InvalidInput
+            `decisions` are of other samples.
+        InvalidParameter
+            `allowed_anomalies` is no share.
+
+        Notes
+        -----
+        Cost: one pass of one encoder over at most 500 samples, and about 0.3 s.
+        """
+        self._need_threshold()
+        X = self.modality_.check(X)
+        if decisions is None:
+            decisions = self.detect(X, entities=entities)
+        if len(decisions) != count(X):
+            raise InvalidInput(
+                f"`decisions` must be those about `X`, {count(X)} samples; got {len(decisions)}. Give what detect(X) "
+                "found."
+            )
+        return drift_of(self, X, decisions, allowed_anomalies)
 
     def explain(self, X: Any, *, only: Any = None, most_places: int = 5) -> Explanations:
         """Which columns, channels or words cause the score, what is usual there, and which normal samples are nearest.

@@ -36,6 +36,7 @@ from unalike.thresholds.entities import entity_names
 from unalike.training import open_folder, settle
 from unalike.types import Branch, InTime, Modality, Skipped, Threshold, Training
 from unalike.updating import absorbing
+from unalike.watching import watch
 
 
 class Detector(Detecting):
@@ -100,6 +101,8 @@ class Detector(Detecting):
         Samples of `X` that could not be read and were left out: rows, ids and reasons. Not saved.
     memory_ : Memory
         Fingerprints of all samples that were learned from, and encoded rows of some, for `explain` and `update`.
+    watched_ : Kept
+        Embeddings and scores of some held-out samples, for `drift`.
 
     Examples
     --------
@@ -291,6 +294,7 @@ class Detector(Detecting):
             known = in_time(*learned, samples.X, parts, known, clean=clean, device=device)
         names = None if names is None else [names[row] for row in known.positions]
         self._calibrate(threshold, known.scores, names, known.ends)
+        self.watched_ = watch(self, take(samples.X, parts.calibration), scores)
         return parts
 
     def _forget(self) -> None:

@@ -39,6 +39,7 @@ from unalike.thresholds import build_threshold
 from unalike.thresholds.deciding import takes_entities
 from unalike.thresholds.entities import Entity, entity_names
 from unalike.types import BoolArray, Collection, FloatArray, IntArray, InTime, Modality, Threshold, Worded
+from unalike.watching import Kept, watch, watch_encoded
 
 
 class Updatable(Protocol):
@@ -51,6 +52,7 @@ class Updatable(Protocol):
     calibration_scores_: FloatArray
     calibration_entities_: list[Entity] | None
     memory_: Memory
+    watched_: Kept
     threshold: str | Threshold
     device: str
 
@@ -127,6 +129,7 @@ def _calibrated_again(detector: Updatable, memory: Memory, tensors: torch.Tensor
     else:
         scores = encoded_scores(detector.branches_, detector.fusion_, tensors, device)
     detector._calibrate(in_force(detector), scores, None if known is None else [known[row] for row in at.tolist()])
+    detector.watched_ = watch_encoded(detector, tensors, scores)
     detector.memory_ = replace(
         memory,
         calibrated=prints,
@@ -160,6 +163,8 @@ def _into_calibration(
     scores, ends = detector._calibration_scores(X)
     ends = _joined_ends(getattr(detector, "calibration_ends_", None if len(before) else before), ends)
     detector._calibrate(in_force(detector), np.concatenate([before, scores]), joined, ends)
+    if len(before) == 0:
+        detector.watched_ = watch(detector, X, scores)
     detector.memory_ = more_calibration(memory, modality, X, prints[new], None if codes is None else codes[new])
 
 
@@ -180,6 +185,7 @@ def calibrated_anew(detector: Updatable, X: Any, threshold: Threshold, entities:
         memory = new_calibration(memory, detector.modality_, X, prints)
     scores, ends = detector._calibration_scores(X)
     detector._calibrate(threshold, scores, own, ends)
+    detector.watched_ = watch(detector, X, scores)
     if memory is not None:
         detector.memory_ = memory
 

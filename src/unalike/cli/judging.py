@@ -88,6 +88,7 @@ def detect(
     images.read_as(detector, on_error, workers)
     X = inputs.read_data(data, key, detector.modality_)
     beside = inputs.beside(X, data, detector.modality_, entities=entities)
+    X, _ = images.checked(detector, X, None)
     rates: dict[str, Any] = {"false_alarm_rate": false_alarm_rate, "false_discovery_rate": false_discovery_rate}
     if inputs.in_time(detector.modality_):
         alarmed = _detect_alarms(detector, X, rates, options, output, events, quiet)
@@ -98,6 +99,7 @@ def detect(
             writing.write_rows(images.columns(decisions), output)
         if not quiet:
             outputs.show_decisions(outputs.plain_console(), decisions, output)
+            outputs.show_drift(outputs.plain_console(), detector, X, decisions)
             images.show_skipped(outputs.plain_console(), decisions.skipped, detector.modality_)
     if fail and alarmed:
         raise typer.Exit(1)
@@ -126,6 +128,7 @@ def _detect_alarms(
     if not quiet:
         written = [path for path in (output, events) if path is not None]
         steps.show_alarms(outputs.plain_console(), alarms, decisions, steps.days(records), written)
+        outputs.show_drift(outputs.plain_console(), detector, records, decisions)
     return len(alarms) > 0
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from unalike.comparison import DEFAULT, Comparison
 from unalike.decisions import Decisions, Explanations
-from unalike.types import InTime
+from unalike.types import Collection, InTime
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +100,13 @@ def show_decisions(console: Console, decisions: Decisions, written: Path | None)
     else:
         console.print(f"decisions written to {written}", soft_wrap=True)
     console.print(summary(decisions), soft_wrap=True)
+
+
+def show_drift(console: Console, detector: Detector, X: Collection, decisions: Decisions) -> None:
+    """Whether the data have changed since calibration, where they have."""
+    drift = detector.drift(X, decisions=decisions)
+    if drift.drifted:
+        console.print(str(drift), soft_wrap=True)
 
 
 def _show_highest(console: Console, decisions: Decisions) -> None:

@@ -27,6 +27,7 @@ from unalike.persistence.steady import steady_skops
 
 _MORE_TYPES = {
     "Branch": "unalike.types:Branch",
+    "Kept": "unalike.watching:Kept",
     "Memory": "unalike.memory:Memory",
     "Split": "unalike.data:Split",
     "Training": "unalike.types:Training",

@@ -21,6 +21,7 @@ _NAMED = 5
 def cautions(material: Material) -> str:
     """A list: what was looked for, and what was found."""
     said = [
+        *_changed(material),
         *_unread(material),
         *_seen_before(material),
         *_copies(material, material.X, "this data"),
@@ -30,6 +31,11 @@ def cautions(material: Material) -> str:
         *_collapse(material),
     ]
     return f"<ul class='said'>{''.join(item(*sentence) for sentence in said)}</ul>"
+
+
+def _changed(material: Material) -> list[tuple[str, str]]:
+    drift = material.drift
+    return [("bad" if drift.drifted else "note" if np.isnan(drift.p_value) else "good", str(drift))]
 
 
 def _unread(material: Material) -> list[tuple[str, str]]:

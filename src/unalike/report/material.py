@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unalike.branch import named_branch
 from unalike.comparison import Comparison, compare
 from unalike.data import aligned, count, evenly, take
 from unalike.decisions import Decisions
 from unalike.detector import Detector
+from unalike.drift import Drift
 from unalike.errors import InvalidInput
-from unalike.judging import embed_parts
-from unalike.parts import load_parts
 from unalike.seeding import resolve_device
 from unalike.types import BoolArray, Collection, FloatArray, IntArray, InTime
+from unalike.watching import parts_embedded, samples_embedded
 
 MOST_MAPPED = 1_000
 _MOST_NEIGHBOURS = 2_000
@@ -83,6 +82,8 @@ class Material:
         ``(m, width)`` theirs.
     pool : Pool or None
         None of records, whose nearest windows the model knows.
+    drift : Drift
+        Since calibration.
     shown : int
         How many anomalies are shown at most.
     """
@@ -97,6 +98,7 @@ class Material:
     mapped: IntArray
     embeddings: FloatArray
     pool: Pool | None
+    drift: Drift
     shown: int
 
     @property
@@ -137,6 +139,7 @@ def gathered(
     known = None if training is None else modality.check(training)
     flags = _flags(labels, data)
     decisions = detector.detect(data, entities=entities, false_alarm_rate=false_alarm_rate)
+    drift = detector.drift(data, decisions=decisions)
     comparison, by_branch = None, {}
     if flags is not None and 0 < flags.sum() < len(flags):
         by_branch = detector.branch_scores(data)
@@ -149,7 +152,9 @@ def gathered(
     else:
         embeddings = embedded(detector, data, mapped)
         pool = _pool(detector, data, known, decisions.is_anomaly, mapped, embeddings)
-    return Material(detector, data, decisions, flags, known, comparison, by_branch, mapped, embeddings, pool, shown)
+    return Material(
+        detector, data, decisions, flags, known, comparison, by_branch, mapped, embeddings, pool, drift, shown
+    )
 
 
 def _flags(labels: Any, X: Collection) -> IntArray | None:
@@ -172,25 +177,16 @@ def _mapped(decisions: Decisions, shown: int) -> IntArray:
 
 def embedded(detector: Detector, X: Collection, at: IntArray) -> FloatArray:
     """``(m, width)`` embeddings of the samples at `at` by the branch of `Detector.embed`; the mean over their parts."""
-    modality, branch = detector.modality_, named_branch(detector.branches_, None)
-    parts, owner = modality.cut(take(X, at))
-    load = load_parts(modality, parts, keep=False)
-    made = embed_parts(branch.judge, load, len(owner), resolve_device(detector.device)).astype(np.float64)
-    sums = np.zeros((len(at), made.shape[1]))
-    np.add.at(sums, owner, made)
-    return sums / np.bincount(owner, minlength=len(at))[:, None]
+    return samples_embedded(detector.branches_, detector.modality_, X, at, resolve_device(detector.device))
 
 
 def windows_embedded(detector: Detector, X: Collection, most: int) -> tuple[IntArray, FloatArray]:
     """The middle steps ``(m,)`` of evenly spaced windows of records, and their embeddings ``(m, width)``."""
-    modality, branch = detector.modality_, named_branch(detector.branches_, None)
-    parts, spans = modality.cut(X)
+    parts, spans = detector.modality_.cut(X)
     chosen = evenly(len(spans), most) if len(spans) else np.zeros(0, dtype=np.int64)
-    if len(chosen) == 0:
-        return chosen, np.zeros((0, 1))
-    load = load_parts(modality, take(parts, chosen), keep=False)
-    made = embed_parts(branch.judge, load, len(chosen), resolve_device(detector.device))
-    return spans[chosen].sum(axis=1) // 2, made.astype(np.float64)
+    some, device = take(parts, chosen), resolve_device(detector.device)
+    made = parts_embedded(detector.branches_, detector.modality_, some, len(chosen), device)
+    return spans[chosen].sum(axis=1) // 2, made
 
 
 def _pool(
