@@ -18,7 +18,16 @@ from unalike.data import evenly
 from unalike.encoders.build import build_encoder
 from unalike.encoders.stemmed import stem_and_rest
 from unalike.errors import InvalidParameter, TrainingWarning
-from unalike.judging import Judge, check_own_score, fit_judge, score_parts, what_embeds, with_reference, with_skip
+from unalike.judging import (
+    Judge,
+    check_own_score,
+    fit_judge,
+    score_parts,
+    scores_itself,
+    what_embeds,
+    with_reference,
+    with_skip,
+)
 from unalike.objectives.build import build_objective
 from unalike.parts import Parts
 from unalike.passes import Passes
@@ -167,7 +176,8 @@ def choose_branches(
     branches : sequence of Branch, optional
         The user's, instead of the default.
     exchanged : mapping
-        Parts that make one branch, named ``main``, out of the first default branch that trains; None = as there.
+        Parts that make one branch, named ``main``, out of the first default branch that trains an embedding; None = as
+        there.
     switch_off : sequence of str
         Names to leave out.
 
@@ -184,7 +194,7 @@ def choose_branches(
     if given:
         if given.get("objective") == FROZEN:
             given["objective"] = None
-        base = next((branch for branch in default if branch.objective is not None), default[0])
+        base = next((one for one in default if one.objective is not None and not scores_itself(one)), default[0])
         own = {"encoder", "objective"} & set(given)  # the skip connection belongs to what was tuned with it
         branches = (replace(base, name="main", skip=None if own else base.skip, **given),)
     chosen = default if branches is None else branches
@@ -203,7 +213,7 @@ def choose_branches(
 
 
 def named_branch(branches: Sequence[FittedBranch], name: str | None) -> FittedBranch:
-    """The branch of that name; None: the first that was trained, or the first.
+    """The branch of that name; None: the first whose embedding was trained, or the first.
 
     Raises
     ------
@@ -212,7 +222,7 @@ def named_branch(branches: Sequence[FittedBranch], name: str | None) -> FittedBr
     """
     by_name = {branch.settings.name: branch for branch in branches}
     if name is None:
-        return next((branch for branch in branches if branch.history), branches[0])
+        return next((one for one in branches if one.history and not scores_itself(one.settings)), branches[0])
     if name not in by_name:
         raise InvalidParameter(f"`branch` must be one of {sorted(by_name)}; got {name!r}.")
     return by_name[name]

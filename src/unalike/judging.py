@@ -149,7 +149,7 @@ def _need_places(encoder: nn.Module, branch: Branch) -> None:
 
 def what_embeds(branch: Branch, objective: nn.Module, sample: Tensor | None = None) -> nn.Module:
     """What embeds: the encoder of an objective, or the objective with its own score; `sample` prepares that."""
-    if not _scores_itself(branch):
+    if not scores_itself(branch):
         return objective.get_submodule("encoder")
     if sample is not None and hasattr(objective, "prepare"):
         objective.prepare(sample)  # type: ignore[operator]
@@ -158,7 +158,7 @@ def what_embeds(branch: Branch, objective: nn.Module, sample: Tensor | None = No
 
 def with_skip(encoder: nn.Module, branch: Branch, schema: Schema, sample: Tensor, device: torch.device) -> nn.Module:
     """The encoder with its branch's skip connection, if it has one; the weights are final."""
-    if branch.skip is None or _scores_itself(branch):
+    if branch.skip is None or scores_itself(branch):
         return encoder
     joined = _skipping(encoder, branch, schema, sample)
 
@@ -177,7 +177,7 @@ def check_own_score(branch: Branch) -> None:
     InvalidParameter
         When it does.
     """
-    if _scores_itself(branch):
+    if scores_itself(branch):
         raise InvalidParameter(
             f"`scorer='objective'` must have an objective in its branch; {branch.name!r} has none. Give "
             "objective='icl' for a table, or another scorer."
@@ -199,7 +199,7 @@ def with_reference(branch: Branch, parts: Parts, reference: Parts | None, seed: 
 def blank_encoder(branch: Branch, schema: Schema) -> nn.Module:
     """What embeds in a branch, of the right shape, for weights that are read from a file."""
     encoder = build_encoder(branch.encoder, schema, 0, blank=True)
-    if not _scores_itself(branch):
+    if not scores_itself(branch):
         return encoder if branch.skip is None else _skipping(encoder, branch, schema, None)
     shape = (2, *(max(length, 1) for length in schema.shape))
     return what_embeds(branch, build_objective(branch.objective, encoder, 0), torch.zeros(shape))
@@ -215,7 +215,8 @@ def _skipping(encoder: nn.Module, branch: Branch, schema: Schema, sample: Tensor
     return SkipConnection(encoder, build_encoder(branch.skip, schema, 0, sample=sample), branch.skip_weight)
 
 
-def _scores_itself(branch: Branch) -> bool:
+def scores_itself(branch: Branch) -> bool:
+    """Whether a branch is judged by its objective's own score, and not by its embedding."""
     return _own_scorer(branch) is not None
 
 

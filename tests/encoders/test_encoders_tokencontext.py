@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from unalike import texts
+from unalike import Branch, Detector, Training, load, save, texts
 from unalike.encoders import TokenContext
 from unalike.encoders.build import build_encoder
 from unalike.encoders.wordpieces import UNKNOWN, WordPieces, split
 from unalike.errors import InvalidParameter, NotFitted
+from unalike.objectives import TokenPrediction
+from unalike.scorers import ObjectiveScore
+from unalike.thresholds import Conformal
 from unalike.types import Schema
 
 TEXT = Schema((120,), (texts.CODE_POINTS,))
@@ -191,6 +194,29 @@ def test_a_blank_one_takes_all_of_a_model_from_its_state(folder):
         assert torch.equal(blank.eval()(encoded(ANY)), made(encoded(ANY)))
     assert torch.equal(blank.at_large(), made.at_large())
     assert torch.equal(blank.slots, made.slots)
+
+
+def test_a_branch_with_a_model_is_saved_whole(folder, tmp_path):
+    branch = Branch(
+        name="tokens",
+        encoder=of_model(folder),
+        objective=TokenPrediction(noise=16, score_noise=16),
+        scorer=ObjectiveScore(held_out=0.2),
+        training=Training(steps=20, batch_size=16),
+    )
+    rng = np.random.default_rng(0)
+    given = [" ".join(rng.choice(["the", "page", "printer", "prints", "今"], 12)) for _ in range(60)]
+    detector = Detector("text", branches=[branch], threshold=Conformal(false_alarm_rate=0.2)).fit(given)
+    new = [*given[:3], "page page today", "天天"]
+    scores = detector.anomaly_scores(new)
+    assert np.ptp(scores) > 0
+    save(detector, tmp_path / "tokens.unalike")
+    branch_gone = tmp_path / "gone"
+    folder.rename(branch_gone)
+    try:
+        np.testing.assert_array_equal(load(tmp_path / "tokens.unalike").anomaly_scores(new), scores)
+    finally:
+        branch_gone.rename(folder)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ _REST = 2.0
 _SEEN = 2
 _MOST_KNOWN = 4096
 """Texts whose tokens are remembered."""
-_SEED_SCALE = 0.02
+_ALONE, _BESIDE = 0.5, 0.02
+"""Deviation of learned vectors at the start, alone and beside those of a model, whose mean square is 1."""
 _COMMON = 0.75
 
 
@@ -185,8 +186,7 @@ class ContextNetwork(nn.Module):
         self._known: dict[str, npt.NDArray[np.int64]] = {}
         # The last row is of a text without words.
         self.learned = nn.Embedding(settings.vocabulary + 1, settings.width)
-        own = settings.width**-0.5 if settings.model is None else _SEED_SCALE
-        nn.init.normal_(self.learned.weight, std=own)
+        nn.init.normal_(self.learned.weight, std=_ALONE if settings.model is None else _BESIDE)
         self.inner = nn.Linear((2 * settings.neighbours + 1) * settings.width, settings.hidden)
         # A bias would say no more than that of each token does, which the objective has.
         self.outer = nn.Linear(settings.hidden, settings.width, bias=False)

@@ -58,7 +58,7 @@ class TokenPrediction:
 
     noise: int = 256
     score_noise: int = 768
-    most_tokens: int = 64
+    most_tokens: int = 32
     power: float = 0.75
     dropout: float = 0.15
 
@@ -125,6 +125,8 @@ class TokenPredictionObjective(nn.Module):
     def prepare(self, sample: Tensor) -> None:
         """Count the tokens of training texts ``(m, length)``, and draw the noise of the score."""
         encoder: Any = self.encoder
+        if encoder.awaits_state:  # a saved model brings all that is needed to score
+            return
         counts = encoder.counted(sample).to("cpu", torch.float64)
         chances = torch.stack([torch.where(counts > 0, counts**self.settings.power, 0.0), encoder.at_large()])
         chances[chances.sum(dim=1) == 0] = 1.0  # no text of the sample has a word
