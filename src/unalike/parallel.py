@@ -1,4 +1,4 @@
-"""Gather across processes, with gradient. One process is the trivial case.
+"""What processes that train together tell each other: gather with gradient, means. One is the trivial case.
 
 Training with many processes (`torchrun`) needs negatives from all of them; the gradient must flow
 back to the process that made each embedding, or the loss differs from the one of a single process.
@@ -6,8 +6,11 @@ back to the process that made each embedding, or the loss differs from the one o
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -34,6 +37,42 @@ def gather(values: Tensor) -> Tensor:
     return gathered
 
 
+def launched() -> int:
+    """How many processes torchrun started for this program; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if _by_torchrun() else 1
+
+
+def is_first() -> bool:
+    """Whether this is the one process that writes and prints: rank 0, also before the processes have met."""
+    return (rank() if _is_distributed() or not _by_torchrun() else int(os.environ.get("RANK", "0"))) == 0
+
+
+def share(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The equal part of this process of ``(n,)`` rows, of which all processes together have all; `n` is a multiple."""
+    size = len(rows) // world_size()
+    return rows[rank() * size :][:size]
+
+
+def mean(values: Tensor) -> Tensor:
+    """The mean over the processes, without gradient."""
+    total = values.detach().clone()
+    if world_size() > 1:
+        dist.all_reduce(total)
+        total /= world_size()
+    return total
+
+
+def all_equal(numbers: list[int]) -> bool:
+    """Whether every process brings the same whole numbers, as many as the others."""
+    own = torch.tensor(numbers, dtype=torch.int64)
+    if world_size() == 1:
+        return True
+    if dist.get_backend() == "nccl":
+        own = own.cuda()
+    everyone = gather(own[None])
+    return bool((everyone == own).all())
+
+
 class _Gather(torch.autograd.Function):
     """torch's own `all_gather` with gradient is deprecated from 2.15 on; its successor is private."""
 
@@ -48,6 +87,10 @@ class _Gather(torch.autograd.Function):
         total = gradient.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total.chunk(world_size())[rank()]
+
+
+def _by_torchrun() -> bool:
+    return dist.is_available() and dist.is_torchelastic_launched()
 
 
 def _is_distributed() -> bool:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from unalike.errors import InvalidParameter
 from unalike.seeding import RowGenerator
+from unalike.training.modules import training_batch_norms
 from unalike.types import Batch, View
 
 
@@ -33,7 +33,7 @@ def check_chunks(objective: nn.Module) -> None:
             f"`loss`), such as SimCLR, SupCon, TemporalContrast or MeanShifted; got {type(objective).__name__}. Leave "
             "chunk_size=None and lower batch_size."
         )
-    mixing = [name for name, part in objective.named_modules() if isinstance(part, _BatchNorm) and part.training]
+    mixing = training_batch_norms(objective)
     if mixing:
         raise InvalidParameter(
             "`chunk_size` must go with a network that embeds each row alone, or chunks would not equal the batch; got "

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unalike.errors import TrainingFailed, TrainingWarning
+from unalike.errors import InvalidParameter, TrainingFailed, TrainingWarning
 from unalike.seeding import derive, isolated
 from unalike.training.modules import load_module, module_state
 from unalike.types import IntArray, Training
@@ -51,10 +51,24 @@ class EarlyStop:
         As in `Training`.
     seed : int
         Of the training.
+    processes : int
+        That share each batch in equal parts; the last rows that make no equal parts are left out.
+
+    Raises
+    ------
+    InvalidParameter
+        When the rows are fewer than the processes.
     """
 
-    def __init__(self, held_out: IntArray, batch_size: int, patience: int, seed: int) -> None:
-        self.batches = np.array_split(held_out, max(1, round(len(held_out) / batch_size)))
+    def __init__(self, held_out: IntArray, batch_size: int, patience: int, seed: int, processes: int = 1) -> None:
+        if len(held_out) < processes:
+            raise InvalidParameter(
+                f"`held_out` must leave a row for each of {processes} processes; got {len(held_out)}. Hold out more, "
+                "start fewer processes, or leave patience=None."
+            )
+        shared = held_out[: len(held_out) // processes * processes].reshape(-1, processes)
+        parts = np.array_split(shared, min(max(1, round(len(held_out) / batch_size)), len(shared)))
+        self.batches = [part.reshape(-1) for part in parts]
         self.patience = patience
         self.seed = derive(seed, "held out")
         self.loss = math.nan

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from unalike.errors import TrainingFailed
+from unalike.parallel import launched
 from unalike.seeding import RowGenerator
 from unalike.training.chunked import chunked_loss
 from unalike.types import Batch, Training, View
@@ -81,10 +85,28 @@ class Step(nn.Module):
 
 
 def fabric_on(device: torch.device, precision: str) -> Fabric:
-    """Lightning Fabric for one device."""
-    number: list[int] | int = [device.index or 0] if device.type == "cuda" else 1
+    """Lightning Fabric for one device, or for the processes that torchrun started, which meet here."""
     with _without_notes():
+        if launched() > 1:
+            fabric = _fabric_of_processes(device.type, precision)
+            fabric.launch()
+            return fabric
+        number: list[int] | int = [device.index or 0] if device.type == "cuda" else 1
         return Fabric(accelerator=device.type, devices=number, precision=precision)  # type: ignore[arg-type]
+
+
+def _fabric_of_processes(kind: str, precision: str) -> Fabric:
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", launched()))
+    # Buffers are the same in every process by themselves; a queue of negatives is large to send around.
+    strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+    return Fabric(
+        accelerator=kind,
+        devices=here,
+        num_nodes=launched() // here,
+        strategy=strategy,
+        plugins=[TorchElasticEnvironment()],
+        precision=precision,  # type: ignore[arg-type]
+    )
 
 
 @contextmanager

@@ -12,15 +12,18 @@ from torch import Tensor, nn
 
 from unalike.data import evenly
 from unalike.errors import TrainingFailed
+from unalike.parallel import is_first, launched, mean, share, world_size
 from unalike.seeding import derive, generator_states, numpy_generator, restore_generators
 from unalike.training.checkpoints import Checkpoint
 from unalike.training.chunked import check_chunks
 from unalike.training.early_stop import EarlyStop, warn_of_attraction
 from unalike.training.forward import Call, Step, build_optimizer, fabric_on
 from unalike.training.identity import identity
+from unalike.training.keeper import Keeper
 from unalike.training.modules import load_module, module_state
 from unalike.training.plan import Plan
 from unalike.training.probe import Probe, check_learned, snapshot
+from unalike.training.processes import check_alike, check_launch, same_on_all_processes, together
 from unalike.training.rows import TrainingRows, hold_out
 from unalike.training.settings import settle
 from unalike.types import IntArray, Training, View
@@ -88,6 +91,8 @@ def train(
         When early stopping watches a loss that the objective raises on purpose, or the embedding collapsed.
     """
     settings = settle(settings, None, device)
+    check_launch()
+    on_epoch = on_epoch if is_first() else None
     parts = hold_out(rows, settings, seed)
     if rows.n_anomalies:
         warn_of_attraction(objective, settings)
@@ -100,14 +105,15 @@ def train(
     made_of = {}
     if checkpoint is not None:
         made_of = identity(objective, rows, view, settings, seed=seed, device=device, made_from=checkpoint.made_from)
-    loop = _Loop(objective, rows, parts, view, settings, seed, device)
-    keeper = _Keeper(loop, checkpoint, made_of, settings.checkpoint_every)
-    keeper.resume(on_epoch)
-    while not loop.is_over:
-        loop.run_epoch(keeper.after_step)
-        loop.finish_epoch(on_epoch)
-    last = loop.finish()
-    keeper.finish()
+    with together(launched()):
+        loop = _Loop(objective, rows, parts, view, settings, seed, device)
+        keeper = Keeper(loop, checkpoint, made_of, settings.checkpoint_every)
+        keeper.resume(on_epoch)
+        while not loop.is_over:
+            loop.run_epoch(keeper.after_step)
+            loop.finish_epoch(on_epoch)
+        last = loop.finish()
+        keeper.finish()
     objective.to("cpu")
     check_learned(encoder, before, loop.history[0], last, rows.n)
     return loop.history
@@ -128,14 +134,17 @@ class _Loop:
     ) -> None:
         self.objective, self.rows, self.settings, self.seed = objective, rows, settings, seed
         self.training_rows, held_out = parts
-        self.plan = Plan.of(len(self.training_rows), settings)
         self.fabric = fabric_on(device, settings.precision)
+        self.plan = Plan.of(len(self.training_rows), settings, world_size())
+        if world_size() > 1:
+            check_alike(settings, seed, rows.n)
+            same_on_all_processes(objective.train(), device)
         optimizer = build_optimizer(objective, settings)
         step = Step(objective, view, settings.precision, device, settings.chunk_size)
         self.module, self.optimizer = self.fabric.setup(step, optimizer)
         self.early_stop: EarlyStop | None = None
         if settings.patience is not None:
-            self.early_stop = EarlyStop(held_out, settings.batch_size, settings.patience, seed)
+            self.early_stop = EarlyStop(held_out, settings.batch_size, settings.patience, seed, world_size())
         self.probe = Probe(rows, view, seed)
         self.epoch, self.position, self.step = 1, 0, 0
         self.finished = False
@@ -173,7 +182,7 @@ class _Loop:
             batch = self.rows.batch(positions, self.fabric.device, self._dtype)
             loss = self.module(Call(derive(self.seed, "views", self.epoch), batch, len(normal) / in_all))
             self.fabric.backward(loss)
-            self.losses += loss.detach().double()
+            self.losses += mean(loss).double()
         if self.settings.gradient_clip is not None:
             # To ask each time whether the norm is finite would wait for the device; `_mean_loss` asks.
             self.fabric.clip_gradients(
@@ -262,9 +271,8 @@ class _Loop:
         return torch.float64 if self.settings.precision == "64-true" else None
 
     def _held_out_loss(self, seed: int, positions: IntArray) -> Tensor:
-        batch = self.rows.batch(positions, self.fabric.device, self._dtype)
-        loss: Tensor = self.module(Call(seed, batch, 1.0))
-        return loss
+        batch = self.rows.batch(share(positions), self.fabric.device, self._dtype)
+        return mean(self.module(Call(seed, batch, 1.0)))
 
     def _mean_loss(self) -> float:
         """Mean loss since the last record."""
@@ -297,32 +305,3 @@ class _Loop:
     def _restart(self) -> None:
         self.losses = torch.zeros((), device=self.fabric.device, dtype=torch.float64)
         self.steps, self.seen, self.started = 0, 0, time.perf_counter()
-
-
-class _Keeper:
-    """Writes checkpoints of a loop and brings it back; without a checkpoint it begins the loop and does no more."""
-
-    def __init__(self, loop: _Loop, checkpoint: Checkpoint | None, identity: dict[str, Any], every: float) -> None:
-        self.loop, self.checkpoint, self.identity, self.every = loop, checkpoint, identity, every
-        self.written = time.monotonic()
-
-    def resume(self, on_epoch: OnEpoch | None) -> None:
-        """Bring the loop to where the checkpoint is, or to its beginning."""
-        state = None if self.checkpoint is None else self.checkpoint.read(self.identity)
-        if state is None:
-            self.loop.begin()
-            return
-        self.loop.restore(state)
-        if on_epoch is not None and len(self.loop.history) > 1:
-            on_epoch(self.loop.history[-1])
-
-    def after_step(self) -> None:
-        """Write when it is time."""
-        if self.checkpoint is not None and time.monotonic() - self.written >= self.every:
-            self.checkpoint.write(self.identity, self.loop.state())
-            self.written = time.monotonic()
-
-    def finish(self) -> None:
-        """Write the end, so that a finished branch is not trained again."""
-        if self.checkpoint is not None:
-            self.checkpoint.write(self.identity, self.loop.state())

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def module_state(module: nn.Module) -> dict[str, Tensor]:
@@ -27,6 +28,11 @@ def load_module(module: nn.Module, state: Mapping[str, Tensor]) -> None:
             else:
                 owner, _, buffer = name.rpartition(".")
                 setattr(module.get_submodule(owner), buffer, values.to(_device(module), copy=True))
+
+
+def training_batch_norms(module: nn.Module) -> list[str]:
+    """Names of the parts in which a row's output depends on the other rows of the batch: batch normalisation."""
+    return [name for name, part in module.named_modules() if isinstance(part, _BatchNorm) and part.training]
 
 
 def _device(module: nn.Module) -> torch.device:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unalike.errors import InvalidParameter
 from unalike.types import IntArray, Training
 
 _ROWS_OF_HISTORY = 50
@@ -31,6 +32,9 @@ class Plan:
         Epochs after which a row of history is written.
     batch_size, accumulate : int
         As in `Training`.
+    processes : int
+        That share each batch in equal parts: sizes are multiples of it, and fewer rows than it of each epoch's order
+        are left over, others each time.
     """
 
     per_epoch: int
@@ -40,10 +44,22 @@ class Plan:
     recorded: frozenset[int]
     batch_size: int
     accumulate: int
+    processes: int = 1
 
     @staticmethod
-    def of(n: int, settings: Training) -> Plan:
-        """The plan for training on `n` rows, held-out ones not counted."""
+    def of(n: int, settings: Training, processes: int = 1) -> Plan:
+        """The plan for training on `n` rows, held-out ones not counted.
+
+        Raises
+        ------
+        InvalidParameter
+            A batch cannot hold a row for each process.
+        """
+        if min(n, settings.batch_size) < processes:
+            raise InvalidParameter(
+                f"`batch_size` and the training rows must hold one row for each of {processes} processes; got "
+                f"batch_size={settings.batch_size} and {n} rows. Start fewer processes, or give larger batches."
+            )
         rows = settings.batch_size * settings.accumulate
         per_epoch = max(1, round(n / rows)) if n >= rows else 1
         steps = min(
@@ -55,16 +71,21 @@ class Plan:
         every = max(1, math.ceil(epochs / _ROWS_OF_HISTORY))
         recorded = frozenset({*range(every, epochs + 1, every), 1, epochs})
         warmup_steps = round(settings.warmup * steps)
-        return Plan(per_epoch, epochs, steps, warmup_steps, recorded, settings.batch_size, settings.accumulate)
+        sizes = settings.batch_size, settings.accumulate, processes
+        return Plan(per_epoch, epochs, steps, warmup_steps, recorded, *sizes)
 
     def batches(self, order: IntArray) -> list[list[IntArray]]:
         """``(n,)`` positions in the order of one epoch: per optimiser step the batches of it."""
-        return [self._parts(rows.astype(np.int64)) for rows in np.array_split(order, self.per_epoch)]
+        return [self._parts(rows.astype(np.int64)) for rows in self._dealt(order, self.per_epoch)]
 
     def _parts(self, rows: IntArray) -> list[IntArray]:
         if self.accumulate == 1:
             return [rows]
-        return list(np.array_split(rows, max(1, round(len(rows) / self.batch_size))))
+        return self._dealt(rows, max(1, round(len(rows) / self.batch_size)))
+
+    def _dealt(self, rows: IntArray, parts: int) -> list[IntArray]:
+        shared = rows[: len(rows) // self.processes * self.processes].reshape(-1, self.processes)
+        return [part.reshape(-1) for part in np.array_split(shared, parts)]
 
     def rate(self, step: int) -> float:
         """Linear warm-up, then cosine annealing to 0 (Loshchilov and Hutter, SGDR, 2017)."""

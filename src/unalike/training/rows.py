@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unalike.data import split
 from unalike.errors import InvalidInput, InvalidParameter
+from unalike.parallel import share, world_size
 from unalike.seeding import numpy_generator
 from unalike.training.plan import LARGEST_HELD_OUT
 from unalike.types import Batch, IntArray, Training
@@ -45,14 +46,18 @@ class TrainingRows:
     n_anomalies: int = 0
 
     def with_anomalies(self, normal: IntArray, seed: int, epoch: int, number: int) -> IntArray:
-        """Positions of the epoch's batch `number`, normal ones first; without labelled anomalies as they are."""
+        """Positions of the epoch's batch `number`, normal ones first; without labelled anomalies as they are.
+
+        With many processes each gets its part of both; the anomalies are as many for each.
+        """
         if not self.n_anomalies:
-            return normal
+            return share(normal)
         wanted = max(1, len(normal) // _NORMAL_PER_ANOMALY)
+        wanted = -(-wanted // world_size()) * world_size()
         drawn = numpy_generator(seed, "anomalies", epoch, number).choice(
             self.n_anomalies, wanted, replace=wanted > self.n_anomalies
         )
-        return np.concatenate([normal, self.n + drawn]).astype(np.int64)
+        return np.concatenate([share(normal), share(self.n + drawn)]).astype(np.int64)
 
     def batch(self, positions: IntArray, device: torch.device, dtype: torch.dtype | None = None) -> Batch:
         """Samples on `device`, in the floating-point type `dtype` where given."""
