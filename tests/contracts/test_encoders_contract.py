@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from tiny_bert import shared_tiny_bert
 from unalike import encoders
 from unalike.encoders import (
     MLP,
@@ -20,6 +21,7 @@ from unalike.encoders import (
     Lexical,
     Mirrored,
     PatchTransformer,
+    PretrainedText,
     Raw,
     RawTable,
     RawWindow,
@@ -76,6 +78,8 @@ CASES = {
     "table-transformer-categories": (TableTransformer(), Schema((2, 2), (3, 9))),
     "lexical": (Lexical(width=64), TEXT),
     "token-context": (TokenContext(vocabulary=64, width=8, hidden=12), TEXT),
+    "pretrained-text": (PretrainedText(model=shared_tiny_bert()), TEXT),
+    "pretrained-text-trainable": (PretrainedText(model=shared_tiny_bert(), pooling="max", trainable=1), TEXT),
     "text-transformer": (TextTransformer(vocabulary=300, width=16, heads=2), TEXT),
     "text-transformer-bytes": (TextTransformer(width=8, layers=1, most_tokens=20, tokenizer="bytes"), TEXT),
     "mlp": (MLP(), VECTORS),
@@ -168,8 +172,7 @@ def test_every_name_is_exported_and_covered(name):
     settings = named("encoder", NAMES, name)
     assert getattr(encoders, settings.__name__) is settings
     assert settings.__name__ in encoders.__all__
-    # A pretrained model of texts needs a folder of its own: tests/encoders/test_encoders_lexical.py.
-    assert name == "pretrained-text" or any(isinstance(known, settings) for known, _ in CASES.values())
+    assert any(isinstance(known, settings) for known, _ in CASES.values())
 
 
 def test_it_has_the_shape_of_an_encoder(module):
@@ -205,7 +208,7 @@ def test_a_sample_alone_is_embedded_as_in_a_batch(case, module):
 def test_the_seed_decides_the_weights(case):
     one, same, other = (build_encoder(case.settings, case.schema, seed) for seed in (7, 7, 8))
     assert states_equal(one.state_dict(), same.state_dict())
-    if list(one.parameters()):
+    if list(one.parameters()) and not isinstance(case.settings, PretrainedText):
         assert not states_equal(one.state_dict(), other.state_dict())
 
 
@@ -221,7 +224,8 @@ def test_a_gradient_reaches_every_parameter(case):
     module = case.make()
     weights = [parameter for parameter in module.parameters() if parameter.requires_grad]
     if not weights:
-        assert not list(module.parameters()) or "frozen=True" in repr(case.settings)
+        frozen = "frozen=True" in repr(case.settings) or isinstance(case.settings, PretrainedText)
+        assert not list(module.parameters()) or frozen
         return
     module.train()
     optimizer = torch.optim.SGD(weights, lr=0.1)
