@@ -6,12 +6,14 @@ resizing are in the times of all. All run in turn in one process, on the same co
 counts, of wall-clock and of processor time (with several threads the second is the sum over them). Then the detector is
 exported to ONNX and judges the same pictures, and the largest relative difference of a score is told.
 
-The tables are printed and nothing is kept, for figures depend on the machine. Views are timed by `image_views`.
+``times`` is against anomalib, one at a time. Figures depend on the machine, and on what else it does: with one thread
+processor time is the fairer one where cores are shared. Views are timed by `image_views`.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import tempfile
 import time
@@ -24,16 +26,20 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import harness, images_anomalib, images_data, images_network, images_ours, images_tools
-from benchmarks.summary import as_text
+from benchmarks.summary import as_markdown, as_text
+from unalike.writing import whole_file
 
 if TYPE_CHECKING:
     from unalike import Detector
 
 Contender = Callable[[], Any]
+Rates = dict[str, tuple[float, float]]
+AGAINST = "anomalib, one at a time"
+COLUMNS = ("contender", "images", "threads", "images_s", "times", "images_cpu_s", "times_cpu", "difference")
 _BATCH = 16
 
 
-def race(contenders: dict[str, Contender], items: int, rounds: int) -> dict[str, tuple[float, float]]:
+def race(contenders: dict[str, Contender], items: int, rounds: int) -> Rates:
     """Items a second of each, by the clock and by the processor, the best of `rounds`; one more round warms up."""
     best = dict.fromkeys(contenders, (0.0, 0.0))
     for number in range(rounds + 1):
@@ -57,7 +63,7 @@ def inferring(fitted: dict[str, Detector], inferencer: Any, test: Sequence[Path]
     """The contenders on the same files."""
     files = list(test)
     contenders: dict[str, Contender] = {
-        "anomalib, one at a time": lambda: [inferencer.predict(file) for file in files],
+        AGAINST: lambda: [inferencer.predict(file) for file in files],
         "anomalib, batches of 16": lambda: [
             inferencer.predict(_batch(files[at : at + _BATCH])) for at in range(0, len(files), _BATCH)
         ],
@@ -68,36 +74,33 @@ def inferring(fitted: dict[str, Detector], inferencer: Any, test: Sequence[Path]
     return contenders
 
 
-def exported(detector: Detector, test: Sequence[Path], folder: Path, rounds: int) -> str:
-    """How far the scores of the exported file are from the detector's, and how many images a second it judges."""
+def exported(detector: Detector, test: Sequence[Path], folder: Path, rounds: int) -> tuple[tuple[float, float], float]:
+    """Images a second that the exported file judges, and how far its scores are from the detector's: relatively."""
     import onnxruntime
     import torch
 
     from unalike import export
-    from unalike.errors import CannotExport
 
     known: Any = detector.modality_
     pictures = np.stack([_picture(file, known.size_, known.channels_) for file in test])
-    try:
-        file = export(detector, folder / "model.onnx", examples=pictures[:8])
-    except CannotExport as error:
-        return f"not exported: {error}"
+    file = export(detector, folder / "model.onnx", examples=pictures[:8])
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(file, settings, providers=["CPUExecutionProvider"])
     run: Contender = partial(session.run, ["scores"], {"images": pictures})
     own = detector.anomaly_scores(pictures)
     difference = float(np.max(np.abs(run()[0] - own) / np.abs(own).clip(1e-12)))
-    ((wall, processor),) = race({"onnx": run}, len(test), rounds).values()
-    return f"largest relative difference {difference:.1e}; {wall:.1f} images/s, {processor:.1f} per processor second"
+    return race({"onnx": run}, len(test), rounds)["onnx"], difference
 
 
-def table(rates: dict[str, tuple[float, float]], against: str) -> list[list[str]]:
-    """One line per contender: images a second, and how many times that of `against`."""
-    lines = [["", "images/s", "times", "per processor second", "times"]]
+def table(rates: Rates, against: str, differences: dict[str, float], images: int, threads: int) -> list[list[str]]:
+    """One line per contender: images a second, how many times that of `against`, and what `exported` found."""
+    lines = [list(COLUMNS)]
     for name, (wall, processor) in rates.items():
         base = rates[against]
-        lines.append([name, f"{wall:.1f}", f"{wall / base[0]:.2f}", f"{processor:.1f}", f"{processor / base[1]:.2f}"])
+        cells = [name, str(images), str(threads), f"{wall:.1f}", f"{wall / base[0]:.2f}"]
+        cells += [f"{processor:.1f}", f"{processor / base[1]:.2f}"]
+        lines.append([*cells, f"{differences[name]:.1e}" if name in differences else ""])
     return lines
 
 
@@ -151,12 +154,19 @@ def _picture(file: Path, size: tuple[int, int], channels: int) -> npt.NDArray[np
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.images_speed", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with manifest.csv, or one that holds it")
+    parser.add_argument("--data", type=Path, help="folder with manifest.csv, or one that holds it")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/images_speed.csv"))
+    parser.add_argument("--show", action="store_true", help="only print the file, in Markdown")
     parser.add_argument("--train", type=int, default=200, help="normal images that both sides learn from")
     parser.add_argument("--images", type=int, default=64, help="images that are judged")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
+    if options.show:
+        print(as_markdown(list(csv.reader(options.out.read_text().splitlines()))))
+        return 0
+    if options.data is None:
+        parser.error("--data is needed to run; --show prints the table of a file")
     why = images_network.missing() or images_tools.missing()
     if why is not None:
         print(why)
@@ -174,10 +184,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         contenders = inferring(fitted, _inferencer(train, Path(folder)), test)
         rates = race(contenders, len(test), options.rounds)
-        print(f"{len(test)} images at {images_network.LARGE} pixels, {options.threads} thread(s)")
-        print(as_text(table(rates, "anomalib, one at a time")))
+        print(as_text(table(rates, AGAINST, {}, len(test), options.threads)), flush=True)
+        differences = {}
         for which, detector in fitted.items():
-            print(f"ONNX, {which}: {exported(detector, test, Path(folder), options.rounds)}")
+            name = f"unalike, {which}, ONNX"
+            rates[name], differences[name] = exported(detector, test, Path(folder), options.rounds)
+    lines = table(rates, AGAINST, differences, len(test), options.threads)
+    with whole_file(options.out) as path, path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(lines)
+    print(as_text(lines))
     return 0
 
 

@@ -401,5 +401,7 @@ class TestSpeed:
         assert images_speed.race({"one": list}, 40, rounds=2) == {"one": (20.0, 8.0)}
 
     def test_table(self):
-        lines = images_speed.table({"theirs": (10.0, 5.0), "ours": (15.0, 10.0)}, "theirs")
-        assert lines[2] == ["ours", "15.0", "1.50", "10.0", "2.00"]
+        rates = {"theirs": (10.0, 5.0), "ours": (15.0, 10.0)}
+        lines = images_speed.table(rates, "theirs", {"ours": 2e-7}, 64, 1)
+        assert lines[1] == ["theirs", "64", "1", "10.0", "1.00", "5.0", "1.00", ""]
+        assert lines[2] == ["ours", "64", "1", "15.0", "1.50", "10.0", "2.00", "2.0e-07"]

@@ -174,6 +174,24 @@ def test_absorbed_patches_are_known_and_scores_are_those_without_the_own_group()
     assert before.absorbed_ == 0
 
 
+def test_a_robust_bank_does_not_learn_the_defects_of_held_out_images() -> None:
+    """Two of twenty held-out images have the defect of the new ones; normal ones keep their scores."""
+    held, defects = HELD[:20].copy(), places(30, seed=5)
+    for images in (held[:2], defects):
+        images[:, :2, 0] += 8.0
+    plain, robust = PatchBank(size=60, top=2), PatchBank(size=60, top=2).robust()
+    assert robust == PatchBank(size=60, top=2, absorbing=False) == robust.robust()
+    scores = {}
+    for name, scorer in (("plain", plain), ("robust", robust)):
+        before = scorer.fit(NORMAL).score(held)
+        held_scores = scorer.absorb(held)
+        scores[name] = roc_auc_score([0] * 30 + [1] * 30, scorer.score(np.concatenate([places(30, seed=6), defects])))
+    np.testing.assert_array_equal(held_scores, before)
+    assert (robust.absorbed_, len(robust.bank_)) == (0, 60)
+    assert scores["robust"] == 1.0
+    assert scores["plain"] < 0.99
+
+
 def test_new_images_join_the_bank_and_absorbed_ones_leave_it() -> None:
     new = places(20, seed=9) + 4.0
     scorer = PatchBank(size=60, metric="euclidean").fit(NORMAL)
@@ -202,6 +220,7 @@ def test_state_restores_to_the_last_bit() -> None:
         ({"top": 1.5}, "`top`"),
         ({"top": 0}, "`top`"),
         ({"metric": "l1"}, "`metric`"),
+        ({"absorbing": "yes"}, "`absorbing`"),
         ({"seed": 0.5}, "`seed`"),
     ],
 )

@@ -55,6 +55,8 @@ class PatchBank:
         As in `greedy_coreset`.
     pictured : bool
         Whether scores of places make heat maps; else the branch counts in them as one that knows no places.
+    absorbing : bool
+        Whether held-out normal images join the bank (`absorb`). Not where there may be anomalies among them (`robust`).
     seed : int
         Of the pool and the coreset.
     chunk_mb : int
@@ -88,6 +90,7 @@ class PatchBank:
     pool: int = 50_000
     projected: int = 64
     pictured: bool = True
+    absorbing: bool = True
     seed: int = 0
     chunk_mb: int = 64
 
@@ -99,6 +102,7 @@ class PatchBank:
         if not is_share(self.top):
             require_count("top", self.top, "an integer of at least 1, or a share of the places above 0 and below 1")
         require_choice("pictured", self.pictured, (True, False))
+        require_choice("absorbing", self.absorbing, (True, False))
         require_choice("metric", self.metric, ("euclidean", "cosine"))
         if not isinstance(self.seed, int) or isinstance(self.seed, bool):
             raise InvalidParameter(f"`seed` must be a whole number; got {self.seed!r}.")
@@ -137,7 +141,7 @@ class PatchBank:
 
         As `KNN.absorb` (docs/decisions/0007): which places are taken depends on the image and the bank alone, so that
         images stay exchangeable, and a score can only fall as the bank grows. More images than would double the bank
-        leave it as it is and get their plain scores.
+        leave it as it is and get their plain scores, and so do all where the bank is not `absorbing`.
 
         Parameters
         ----------
@@ -150,7 +154,7 @@ class PatchBank:
         n, embeddings = len(embeddings), held(embeddings)
         codes = np.arange(n) if groups is None else group_codes(groups.tolist(), n)
         plain = self.places(embeddings)  # (n, places)
-        if plain[:, : self.counted(plain.shape[1])].size > len(self.bank_):
+        if not self.absorbing or plain[:, : self.counted(plain.shape[1])].size > len(self.bank_):
             return self.joined(plain)
         farthest = np.argsort(-plain, axis=1, kind="stable")[:, : self.counted(plain.shape[1])]
         new = [rows[np.arange(len(at))[:, None], farthest[at]] for at, rows in self._standardised(embeddings)]
@@ -161,6 +165,15 @@ class PatchBank:
         self._keep(np.concatenate([self.bank_, added]))
         self.absorbed_ += len(added)
         return scores
+
+    def robust(self) -> Self:
+        """The same settings for images with anomalies among them: the farthest places of held-out ones stay outside.
+
+        They would be the defects themselves, each with all its places, where of training images the coreset takes few.
+        Leaving out places or images of the training data that have few like them cost more than it gave
+        (docs/decisions/0012).
+        """
+        return replace(self, absorbing=False)
 
     def add(
         self, embeddings: PlaceEmbeddings, reference: PlaceEmbeddings | None = None, groups: IntArray | None = None
