@@ -228,8 +228,8 @@ class Detecting(ScikitLearnBridge):
         Notes
         -----
         Cost: for each cause of a sample, a distance to each kept row and scores of up to 64 variants of the sample,
-        one per column. About 10 ms a sample with 10 columns; give `only` when `X` is large. Of a text at most 128 parts
-        are scored for the first word and 8 for each of the others, however long it is.
+        one per column. About 10 ms a sample with 10 columns; give `only` when `X` is large. Of a text at most 128
+        variants are scored, and one for each word that is named, however long it is.
         """
         self._need_fit()
         X = self.modality_.check(X)
@@ -422,6 +422,8 @@ class Detecting(ScikitLearnBridge):
         return self._joined(of_parts, join, owner), of_parts, owner
 
     def _joined(self, of_parts: FloatArray, join: Callable[[FloatArray], FloatArray], owner: IntArray) -> FloatArray:
+        if not isinstance(self.modality_, InTime):  # the least score is for steps alone, and takes time to find
+            return join(of_parts)
         return with_least(self.modality_, join(of_parts), owner, self.fusion_.least)
 
     def _scored_parts(
