@@ -85,7 +85,7 @@ class Drift:
         """What has changed, in words, by the tests that found it; empty when nothing drifted."""
         if not self.drifted:
             return []
-        tests = sum(not np.isnan(p) for p in (self.p_alarms, self.p_scores, self.p_embeddings))
+        tests = self._tests()
         found = []
         if self.p_alarms * tests <= LEVEL:
             found.append(
@@ -113,12 +113,18 @@ class Drift:
             return f"Too few samples to tell whether the data have changed ({self.n} beside {self.n_calibration})."
         if not self.drifted:
             return f"No sign that the data have changed since calibration (p = {self.p_value:.2g})."
-        held = self.p_value <= LEVEL and self._only_lower()
-        start = "The data have changed since calibration" if held else "The alarm-rate promise may no longer hold"
+        start = (
+            "The data have changed since calibration" if self._safe() else "The alarm-rate promise may no longer hold"
+        )
         return f"{start}: {'; '.join(self.causes())} (p = {self.p_value:.2g}). Calibrate on new normal samples."
 
-    def _only_lower(self) -> bool:
-        return self.alarms <= self.expected_alarms and not self.higher > 0.5
+    def _safe(self) -> bool:
+        """Whether scores have gone down, and no test says that there are too many alarms."""
+        level = LEVEL / self._tests()
+        return self.p_scores <= level and self.higher < 0.5 and not self.p_alarms <= level
+
+    def _tests(self) -> int:
+        return sum(not np.isnan(p) for p in (self.p_alarms, self.p_scores, self.p_embeddings))
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, ``drifted`` and ``told``, the sentence."""
