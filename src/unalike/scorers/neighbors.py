@@ -14,9 +14,12 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from unalike.data import evenly, group_codes, shared_out
+from unalike.scorers.approximate import Approximate
 from unalike.scorers.arrays import checked, is_share, require_choice, require_count, require_fitted
+from unalike.scorers.cells import Cells
 from unalike.scorers.reference import at_most
 from unalike.scorers.search import Search, Skip
+from unalike.scorers.searching import How, searching
 from unalike.types import FloatArray, IntArray
 
 _LARGEST_REFERENCE = 5000
@@ -42,6 +45,12 @@ class KNN:
         To the k-th neighbour, or the mean over the k.
     most_rows : int, optional
         `fit` keeps at most so many evenly spaced rows; None: all.
+    search : {"auto", "exact", "approximate"}
+        How the nearest rows are found. "approximate": by faiss (extra ``faiss``) in a few of the cells that the bank is
+        cut into, as few as find 97% of the `k` nearest of its own rows (`cells_`); distances are exact, but now and
+        then not of the nearest. A bank of fewer than 5,000 rows, or that would take too many cells, is searched
+        exactly. "auto": approximately above 200,000 rows, where they fill too many dimensions for the quick exact
+        search and faiss is installed; without it, exactly with a warning.
     chunk_mb : int
         Working memory of a search in MiB. Between searches a bank of up to 16 times as much (1 GiB by default) is
         also kept in a prepared form in single precision, and a tree of at most that size. It never changes a score.
@@ -56,6 +65,8 @@ class KNN:
         How many of its last rows were absorbed.
     groups_ : ndarray or None
         ``(m,)`` codes of the bank's groups.
+    cells_ : Cells or None
+        Where the search is approximate: what it learned, with the measured ``recall`` (`unalike.scorers.cells`).
     reference_scores_ : ndarray
         ``(r,)`` scores of `reference`; without one, leave-one-out over at most 5,000 evenly spaced bank rows,
         leaving out whole `groups` when given (unless there is only one); of a single row, 0.
@@ -64,19 +75,23 @@ class KNN:
     ------
     InvalidParameter
         A setting out of range.
+    MissingExtra
+        By `fit`: ``search="approximate"`` without faiss.
 
     Notes
     -----
-    Exact: rows are compared by direct differences in float64 (see `unalike.scorers.search`). Distances to
-    rows that are in the bank are exactly 0, and one row scores as it does in a batch. In float64 so are distances
-    that are rounding: at most ``64 eps sqrt(d)`` times the largest number of the row. A network gives copies of a row
-    in batches of other sizes other last bits, and where all normal rows are copies, any distance above 0 is an alarm.
+    Exact where `cells_` is None. Distances are direct differences in float64 (see `unalike.scorers.search`), also where
+    the search is approximate, once rows are found; one row scores as it does in a batch. Distances to rows that are in
+    the bank are exactly 0. In float64 so are distances that are rounding: at most ``64 eps sqrt(d)`` times the largest
+    number of the row. A network gives copies of a row in batches of other sizes other last bits, and where all normal
+    rows are copies, any distance above 0 is an alarm.
     """
 
     k: int | float = 1
     metric: Literal["euclidean", "cosine"] = "euclidean"
     distance: Literal["kth", "mean"] = "kth"
     most_rows: int | None = None
+    search: How = "auto"
     chunk_mb: int = 64
 
     def __post_init__(self) -> None:
@@ -86,6 +101,7 @@ class KNN:
             require_count("most_rows", self.most_rows)
         require_choice("metric", self.metric, ("euclidean", "cosine"))
         require_choice("distance", self.distance, ("kth", "mean"))
+        require_choice("search", self.search, ("auto", "exact", "approximate"))
         require_count("chunk_mb", self.chunk_mb)
 
     def fit(self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None) -> Self:
@@ -211,7 +227,7 @@ class KNN:
         if is_share(self.k) or before + len(rows) > (self.most_rows or math.inf):
             return self.score(rows)
         own = np.arange(len(rows)) if groups is None else groups
-        self.groups_ = self._append(rows, own)
+        self.groups_ = self._append(rows, own, absorbed=True)
         self.absorbed_ += len(rows)
         codes = _codes(self.groups_, len(self.bank_))
         return self._by_others(rows, Skip(codes[before:], codes))
@@ -224,14 +240,21 @@ class KNN:
             "groups": self.groups_,
             "rows_seen": self.rows_seen_,
             "absorbed": self.absorbed_,
+            "cells": None if self.cells_ is None else self.cells_.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self._keep(checked(state["bank"], name="bank"))
+        bank, cells = checked(state["bank"], name="bank"), state.get("cells")
+        self.absorbed_ = state.get("absorbed", 0)
+        if cells is None:
+            self._search_by(Search(bank, metric=self.metric, chunk_mb=self.chunk_mb))
+        else:
+            width = bank.shape[1] + (self.metric == "cosine")
+            known = Cells.restored(cells, len(bank) - self.absorbed_, width)
+            self._search_by(Approximate(bank, known, metric=self.metric, chunk_mb=self.chunk_mb))
         self.reference_scores_: FloatArray = np.asarray(state["reference_scores"], dtype=np.float64)
         self.groups_ = state.get("groups")
         self.rows_seen_ = state.get("rows_seen", len(self.bank_))
-        self.absorbed_ = state.get("absorbed", 0)
 
     def _shed(self) -> None:
         """Take the absorbed rows, which are the last, out of the bank."""
@@ -241,10 +264,13 @@ class KNN:
         self.groups_ = None if self.groups_ is None else self.groups_[:left]
         self.rows_seen_ -= self.absorbed_
         self.absorbed_ = 0
-        self._keep(self.bank_[:left])
+        self._keep(self.bank_[:left], same_cells=True)
 
-    def _append(self, rows: FloatArray, groups: IntArray | None) -> IntArray | None:
-        """Put rows into the bank; the groups of all that it then holds."""
+    def _append(self, rows: FloatArray, groups: IntArray | None, absorbed: bool = False) -> IntArray | None:
+        """Put rows into the bank; the groups of all that it then holds.
+
+        The cells of a bank are for the rows that it was fitted on: what it absorbs may not change how they are found.
+        """
         seen = self.rows_seen_ + len(rows)
         old, new = shared_out(len(self.bank_), self.rows_seen_, len(rows), self.most_rows or seen)
         joined = None
@@ -252,7 +278,7 @@ class KNN:
             before, after = (_given(g, n) for g, n in ((self.groups_, len(self.bank_)), (groups, len(rows))))
             joined = np.concatenate([before[old], (after + before.max() + 1)[new]])
         self.rows_seen_ = seen
-        self._keep(np.concatenate([self.bank_[old], rows[new]]))
+        self._keep(np.concatenate([self.bank_[old], rows[new]]), same_cells=absorbed)
         return joined
 
     def _refer(self, reference: FloatArray | None, groups: IntArray | None) -> None:
@@ -265,9 +291,21 @@ class KNN:
         chosen = evenly(len(self.bank_), _LARGEST_REFERENCE)
         self.reference_scores_ = self._by_others(self.bank_[chosen], Skip(codes[chosen], codes))
 
-    def _keep(self, bank: FloatArray) -> None:
-        self.bank_: FloatArray = bank
-        self._search = Search(bank, metric=self.metric, chunk_mb=self.chunk_mb)
+    def _keep(self, bank: FloatArray, same_cells: bool = False) -> None:
+        """Search this bank from now on; `same_cells`: as the one before, whose first rows it has."""
+        if not same_cells:
+            k = self._neighbours(len(bank))
+            found = searching(bank, self.search, k, metric=self.metric, chunk_mb=self.chunk_mb)
+        elif isinstance(self._search, Approximate):
+            found = self._search.with_bank(bank)
+        else:
+            found = Search(bank, metric=self.metric, chunk_mb=self.chunk_mb)
+        self._search_by(found)
+
+    def _search_by(self, search: Search | Approximate) -> None:
+        self.bank_: FloatArray = search.bank
+        self.cells_ = search.cells if isinstance(search, Approximate) else None
+        self._search = search
 
     def _nearest(self, rows: FloatArray, k: int, skip: Skip | None = None) -> tuple[FloatArray, IntArray]:
         """As `Search.nearest`, with 0 for what is rounding."""
@@ -280,8 +318,10 @@ class KNN:
                 distances[distances <= share * np.abs(rows).max(axis=1, keepdims=True)] = 0.0
         return distances, positions
 
-    def _neighbours(self) -> int:
-        return max(round(self.k * len(self.bank_)), _LEAST_K) if is_share(self.k) else int(self.k)
+    def _neighbours(self, m: int | None = None) -> int:
+        """How many count in a bank of `m` rows; None: the fitted one."""
+        m = len(self.bank_) if m is None else m
+        return max(round(self.k * m), _LEAST_K) if is_share(self.k) else int(self.k)
 
     def _by_others(self, rows: FloatArray, own: Skip) -> FloatArray:
         """``(n,)``: the bank's rows that `own` names do not count; 0 where the bank has a single row."""

@@ -154,7 +154,7 @@ class Search:
     def _ways(self, k: int) -> Iterator[Callable[[FloatArray, int, Skip | None], _Found]]:
         """Searches, each for the rows that those before it left in doubt."""
         counts = rounds(k)
-        tree = self._grown_tree() if counts else None
+        tree = self.grown_tree() if counts else None
         if tree is not None:
             yield partial(self._by_tree, tree, counts[0], tree.reach)
             for count in counts[1:]:
@@ -168,7 +168,8 @@ class Search:
         for precision in (np.float32, np.float64):
             yield partial(self._in_blocks, partial(self._by_product, precision=precision), step)
 
-    def _grown_tree(self) -> ProjectedTree | None:
+    def grown_tree(self) -> ProjectedTree | None:
+        """The tree over the bank; None where a matrix product is as fast."""
         if not self._grown:
             self._tree = grow(self._frame.rows, len(self.bank), self._frame.width, self._frame.most_kept)
             self._grown = True

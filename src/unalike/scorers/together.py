@@ -147,7 +147,7 @@ class Together:
 def together(scorers: Sequence[Any]) -> Together | None:
     """The banks of nearest-neighbour scorers side by side; None where they are not alike."""
     first = scorers[0]
-    if not all(type(scorer) is KNN and scorer.metric == "euclidean" for scorer in scorers):
+    if not all(type(scorer) is KNN and scorer.metric == "euclidean" and scorer.cells_ is None for scorer in scorers):
         return None
     shape = first.bank_.shape
     alike = all(scorer.bank_.shape == shape and scorer.bank_.dtype == np.float32 for scorer in scorers)
