@@ -132,3 +132,19 @@ def test_a_page_of_texts_beside_their_views(tickets, tmp_path):
     assert html.count("<blockquote>") % (3 * 5) == 0
     assert "<mark>" in html
     assert "泵" in html
+
+
+def test_explain_tells_words_and_where_they_stand(tickets, tmp_path, capsys):
+    model, told = tmp_path / "a.unalike", tmp_path / "why.jsonl"
+    options = ["-m", "text", "--column", "body", "--id", "nr", "-o", model]
+    assert run("fit", tickets, *options, *FEW) == 0
+    texts = {row["nr"]: row["body"] for row in read_rows(tickets)}
+    assert run("explain", tickets, "-m", model, "-o", told, "--pictures", tmp_path / "why", "--most-places", 2) == 0
+    assert "40 samples explained" in capsys.readouterr().out
+    rows = read_rows(told)
+    names = ["id", "score", "place", "share", "value", "usual", "nearest", "start", "end", "without"]
+    assert list(rows[0]) == names
+    assert all(texts[row["id"]][int(row["start"]) : int(row["end"])] == row["value"] for row in rows)
+    page = (tmp_path / "why" / "texts.html").read_text(encoding="utf-8")
+    assert page.count("<section>") == 40
+    assert page.count("<mark ") == len(rows)

@@ -17,7 +17,8 @@ def explain(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write .csv, .jsonl or .parquet.")] = None,
     only_anomalies: Annotated[bool, typer.Option("--only-anomalies", help="Explain no normal samples.")] = False,
     pictures: Annotated[
-        Path | None, typer.Option(help="Write each image with its heat map into this folder, as PNG.", metavar="DIR")
+        Path | None,
+        typer.Option(help="Write images with heat maps (PNG), or texts with marked words (HTML), here.", metavar="DIR"),
     ] = None,
     most_places: Annotated[int, typer.Option(help="At most so many causes per sample.", min=1)] = 5,
     key: Key = None,
@@ -29,7 +30,8 @@ def explain(
     """Tell which columns cause the score of each row, and what is usual there.
 
     The output has one row per cause: id, score, place, share, value, usual and nearest, the ids of normal rows. Of
-    images the causes are regions, and --pictures writes heat maps.
+    images the causes are regions, and --pictures writes heat maps. Of texts they are words, with their start and end in
+    the text and the score without them, and --pictures writes a page of texts in which they are marked.
     """
     from unalike import writing
     from unalike.cli import images, inputs, outputs

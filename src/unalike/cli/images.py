@@ -38,18 +38,24 @@ def may_skip(kind: Any) -> bool:
 
 
 def write_pictures(detector: Detector, X: Collection, explanations: Explanations, folder: Path, only: Any) -> None:
-    """Heat maps over the images, of those that `only` names.
+    """Heat maps over the images, or texts with marked words, of those that `only` names.
 
     Raises
     ------
     InvalidParameter
-        The model is not of images.
+        The model is neither of images nor of texts.
     """
-    from unalike.explanation import write_overlays
+    from unalike.explanation import write_marked, write_overlays
+    from unalike.types import Worded
 
     modality: Any = detector.modality_
+    if isinstance(modality, Worded):
+        write_marked(modality.check(X), explanations, folder, only=only)
+        return
     if not is_of_images(modality):
-        raise InvalidParameter("`--pictures` must go with a model of images; this one is of other data. Leave it out.")
+        raise InvalidParameter(
+            "`--pictures` must go with a model of images or texts; this one is of other data. Leave it out."
+        )
     limit = None if not hasattr(detector, "threshold_") else float(detector.threshold_.threshold_)
     write_overlays(modality, X, explanations, folder, only=only, threshold=limit)
 

@@ -64,8 +64,8 @@ class Document:
         units: list[int] = np.unique(self._unit_of[parts]).tolist()
         return [unit for unit in units if unit >= 0]
 
-    def without(self, gone: BoolArray, trials: Sequence[Trial]) -> tuple[Tensor, IntArray, IntArray]:
-        """The parts that trials change, without the units of the trial and those that are `gone`.
+    def without(self, trials: Sequence[Trial]) -> tuple[Tensor, IntArray, IntArray]:
+        """The parts that trials change, without the units of the trial.
 
         Returns
         -------
@@ -80,15 +80,24 @@ class Document:
             for part in sorted({part for unit in trial for part in self.parts_of[unit]})
         ]
         number, part = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-        out = np.tile(gone, (len(trials), 1))
-        for row, trial in zip(out, trials, strict=True):
+        gone = np.zeros((len(trials), len(self.spans)), dtype=np.bool_)
+        for row, trial in zip(gone, trials, strict=True):
             row[list(trial)] = True
-        keep = ~out[number[:, None], self._unit_of[part]]
-        return self._written(part, keep), number, part
+        return self._written(part, ~gone[number[:, None], self._unit_of[part]]), number, part
 
-    def rest(self, gone: BoolArray, part: int) -> Tensor:
-        """``(1, length)``: a part without the units that are `gone`."""
-        return self._written(np.array([part]), ~gone[self._unit_of[[part]]] if len(gone) else np.ones((1, 0), bool))
+    def rest(self, units: Sequence[int], part: int) -> Tensor:
+        """``(1, length)``: a part without these units."""
+        return self._written(np.array([part]), ~np.isin(self._unit_of[[part]], list(units)))
+
+    @property
+    def lone(self) -> bool:
+        """Whether it is one word."""
+        return len(self.spans) == 1
+
+    def leaves_some(self, units: Sequence[int]) -> bool:
+        """Whether a word is left in each of their parts when these are left out."""
+        there = (self._unit_of >= 0) & ~np.isin(self._unit_of, list(units))
+        return all(bool(there[part].any()) for unit in units for part in self.parts_of[unit])
 
     def _written(self, part: IntArray, keep: BoolArray) -> Tensor:
         rows = self.data[torch.from_numpy(part)]

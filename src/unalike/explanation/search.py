@@ -19,7 +19,7 @@ from unalike.types import FloatArray, Places
 
 NEIGHBOURS = 5
 CANDIDATES = 64
-USUAL = 0.05
+_USUAL = 0.05
 """Share of the excess over the usual score that needs no further cause."""
 
 _TRIALS = 4096
@@ -98,7 +98,7 @@ class Search:
         self.scores.append(float(scores[best]))
         self.candidates = torch.cat([self.candidates[:best], self.candidates[best + 1 :]])
         excess = self.scores[0] - self.usual
-        far = self.scores[-1] - self.usual > USUAL * excess
+        far = self.scores[-1] - self.usual > _USUAL * excess
         return far and len(self.found) < self.setting.most_places and len(self.candidates) > 0
 
     def nearest(self) -> Tensor:
@@ -106,8 +106,12 @@ class Search:
         return nearest_apart(self.contrasts, self.found)
 
     def shares(self) -> FloatArray:
-        """``(found,)``: `shares_of` this search."""
-        return shares_of(self.scores, self.usual)
+        """``(found,)``, not increasing, sum at most 1: falls of the score, where a larger fall after a smaller one is
+        evened out with it, for then the first place was hidden by the second.
+        """
+        falls = -np.diff(self.scores)
+        excess = max(self.scores[0] - self.usual, float(falls.sum()))
+        return not_increasing(falls / excess) if len(falls) else falls
 
     def _candidates(self) -> Tensor:
         """Places that replacing would change; where they are many, those that differ most from the usual."""
@@ -131,17 +135,6 @@ def _smallest(distances: Tensor) -> Tensor:
     """``(k, columns)`` positions of the smallest of ``(m, columns)``, smallest first."""
     k = min(NEIGHBOURS, len(distances))
     return distances.topk(k, dim=0, largest=False, sorted=True).indices
-
-
-def shares_of(scores: Sequence[float], usual: float) -> FloatArray:
-    """Of the score before anything and after each cause was replaced, what each causes of the excess over the usual.
-
-    Not increasing, sum at most 1. A larger fall after a smaller one is evened out with it, for then the first place was
-    hidden by the second.
-    """
-    falls = -np.diff(scores)
-    excess = max(scores[0] - usual, float(falls.sum()))
-    return not_increasing(falls / excess) if len(falls) else falls
 
 
 def not_increasing(values: FloatArray) -> FloatArray:

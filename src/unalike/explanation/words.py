@@ -1,9 +1,9 @@
 """Explanations of texts: which words, and where they stand in the text as the user gave it.
 
-A word is guilty as far as the score falls when it is left out. Several can be guilty together; so the word without
-which the score is lowest stays out, and the search goes on from there. A long text is searched in two stages, first by
+A word is guilty as far as the score falls when it alone is left out. A long text is searched in two stages, first by
 runs of words and then word by word in those runs whose absence lowers the score most, so that its cost does not grow
-with its length (docs/explanations.md).
+with its length. Going on from a text without its guiltiest word, as the search in tables does, found fewer of several
+planted words (docs/explanations.md).
 """
 
 from __future__ import annotations
@@ -21,15 +21,13 @@ from unalike.decisions import Explanation, Explanations, Part
 from unalike.embeddings import embed_batch
 from unalike.explanation.documents import Document, Trial, documents
 from unalike.explanation.samples import check_most_places, chosen_positions
-from unalike.explanation.search import NEIGHBOURS, USUAL, Scores, shares_of
+from unalike.explanation.search import NEIGHBOURS, Scores
 from unalike.memory import Memory
 from unalike.scorers.fusion import Fusion
 from unalike.types import Collection, FloatArray, IntArray, Worded
 
 TRIALS = 64
 """Of one text at a time, at most."""
-AGAIN = 8
-"""Words that are tried again once one is left out: those without which the score was lowest."""
 PARTS = 4
 """Of a long text that are searched: those that score highest."""
 
@@ -70,8 +68,8 @@ class Reader:
     def explain(self, X: Collection, only: object, most_places: int) -> Explanations:
         """One explanation for each chosen text of checked `X`.
 
-        Of a text with ``w`` words and ``p`` parts at most ``p + min(w, 64) + 8 (most_places - 1)`` parts are scored,
-        and 64 more where it has more than 64 words.
+        Of a text with ``w`` words and ``p`` parts at most ``p + min(w, 64) + 4 most_places`` parts are scored, and 64
+        more where it has more than 64 words; a word that is cut in two by the end of a part counts twice.
 
         Parameters
         ----------
@@ -142,9 +140,12 @@ class WordSearch:
     Attributes
     ----------
     found : list of int
-        Guilty units of the document, in the order in which they were found.
-    scores : list of float
-        The score of the text as it is, and after each of them was left out too.
+        Guilty units of the document, that of the largest share first.
+    shares : ndarray
+        ``(found,)``: by how much the score falls without each of them alone, in units of what the text scores above a
+        usual one, or of all such falls where these are more.
+    left : list of float
+        The scores of the text without the first of them, without the first two, and so on.
     """
 
     def __init__(
@@ -156,57 +157,56 @@ class WordSearch:
         usual: float,
         most: int,
     ) -> None:
-        self.document, self.usual = document, usual
+        self.document, self.score, self.usual = document, score, usual
         self.found: list[int] = []
-        self.scores = [score]
-        self.gone = np.zeros(len(document.spans), dtype=np.bool_)
+        self.shares, self.left = np.zeros(0), list[float]()
         self._join, self._parts, self._most = join, parts, most
-        self._peak = int(parts.argmax())
         worst = np.argsort(-parts, kind="stable")[:PARTS]
         self.trials = _runs(document.units_in(worst))
-
-    @property
-    def lone(self) -> bool:
-        """Whether the text is one word, which nothing can be left of."""
-        return len(self.document.spans) == 1
-
-    def rows(self) -> tuple[Tensor, IntArray, IntArray]:
-        """What is to be scored, as `Document.without` gives it."""
-        return self.document.without(self.gone, self.trials)
+        if document.lone:  # nothing would be left of it
+            self.trials, self.found = [], [0] if score > usual else []
+            self.shares, self.left = np.ones(len(self.found)), [usual] * len(self.found)
 
     def take(self, scores: FloatArray, number: IntArray, part: IntArray) -> bool:
-        """Go on from the ``(m,)`` scores of `rows`; whether there is more to ask."""
+        """Go on from the scores of ``document.without(trials)``, whose rows `number` and `part` tell.
+
+        Whether there is more to ask.
+        """
         parts = np.tile(self._parts, (len(self.trials), 1))
         parts[number, part] = scores
         joined = self._join(parts)
-        order = np.argsort(joined, kind="stable")
         size = max(len(trial) for trial in self.trials)
-        if size > 1:
-            chosen = sorted(order[: max(TRIALS // size, 1)].tolist())
-            self.trials = [(unit,) for run in chosen for unit in self.trials[run]]
-            return True
-        best = int(order[0])
-        if joined[best] >= self.scores[-1]:
+        if self.found:
+            self.left = joined.tolist()
             return False
-        (unit,) = self.trials[best]
-        self.found.append(unit)
-        self.gone[unit] = True
-        self.scores.append(float(joined[best]))
-        self._parts = parts[best]
-        self.trials = [self.trials[at] for at in order[1 : AGAIN + 1].tolist()]
-        far = self.scores[-1] - self.usual > USUAL * (self.scores[0] - self.usual)
-        return far and len(self.found) < self._most and len(self.trials) > 0
+        if size > 1:
+            best = np.argsort(joined, kind="stable")[: max(TRIALS // size, 1)]
+            self.trials = [(unit,) for run in sorted(best.tolist()) for unit in self.trials[run]]
+            return True
+        self._choose(np.maximum(self.score - joined, 0.0))
+        self.trials = [tuple(self.found[: many + 1]) for many in range(len(self.found))]
+        return len(self.found) > 0
+
+    def _choose(self, falls: FloatArray) -> None:
+        shares = falls / max(self.score - self.usual, float(falls.sum()), np.finfo(np.float64).tiny)
+        chosen: list[int] = []
+        for at in np.argsort(-falls, kind="stable").tolist():
+            units = [*self.found, *self.trials[at]]
+            if falls[at] > 0.0 and len(chosen) < self._most and self.document.leaves_some(units):
+                chosen.append(at)
+                self.found = units
+        self.shares = shares[chosen]
 
     def rest(self) -> Tensor:
         """``(1, length)``: the part that scores highest, without the guilty words."""
-        return self.document.rest(self.gone, self._peak)
+        return self.document.rest([] if self.document.lone else self.found, int(self._parts.argmax()))
 
 
 def search(searches: Sequence[WordSearch], score: Scores) -> None:
     """Finish the searches, all of them scored together."""
-    active = [one for one in searches if one.trials and not one.lone]
+    active = [one for one in searches if one.trials]
     while active:
-        asked = [one.rows() for one in active]
+        asked = [one.document.without(one.trials) for one in active]
         ends = np.cumsum([len(rows) for rows, _, _ in asked])[:-1]
         scores = np.split(score(torch.cat([rows for rows, _, _ in asked])), ends)
         active = [
@@ -224,17 +224,14 @@ def _runs(units: list[int]) -> list[Trial]:
 
 def _told(found: WordSearch, name: str, nearest: tuple[str, ...], rows: IntArray | None) -> Explanation:
     document = found.document
-    units, shares, left = found.found, shares_of(found.scores, found.usual), found.scores[1:]
-    if found.lone and found.scores[0] > found.usual:
-        units, shares, left = [0], np.ones(1), [found.usual]
     picture = np.zeros(len(document.text))
     parts = []
-    for unit, share, without in zip(units, shares.tolist(), left, strict=True):
+    for unit, share, without in zip(found.found, found.shares.tolist(), found.left, strict=True):
         start, end = document.spans[unit]
         picture[start:end] = share
         value = document.text[start:end]
         parts.append(Part(_place(document, unit, rows), share, value, None, (start, end), without))
-    return Explanation(name, found.scores[0], tuple(parts), nearest, picture)
+    return Explanation(name, found.score, tuple(parts), nearest, picture)
 
 
 def _place(document: Document, unit: int, rows: IntArray | None) -> str:
@@ -247,3 +244,8 @@ def _place(document: Document, unit: int, rows: IntArray | None) -> str:
     if rows is not None and len(rows) == lines:
         return f"row {rows[line]}, word {word}"
     return f"word {word}" if lines == 1 else f"line {line}, word {word}"
+
+
+def most_scored(most_places: int) -> int:
+    """Parts of one text that are scored at most, beside its own: what `Reader.explain` states."""
+    return 2 * TRIALS + PARTS * most_places
