@@ -62,15 +62,33 @@ def mean(values: Tensor) -> Tensor:
     return total
 
 
+def largest(number: int) -> int:
+    """The largest of the numbers that the processes bring."""
+    if world_size() == 1:
+        return number
+    return int(gather(_on_device([number])).max())
+
+
+def mean_count(count: int | Tensor) -> Tensor:
+    """How many values a process has in the mean, where numbers differ; of none at all, what makes their mean 0.
+
+    Each process divides its own sum by it: then the mean over the processes is that over all values.
+    """
+    return mean(torch.as_tensor(count, dtype=torch.float32)).clamp_min(1.0 / world_size())
+
+
 def all_equal(numbers: list[int]) -> bool:
     """Whether every process brings the same whole numbers, as many as the others."""
-    own = torch.tensor(numbers, dtype=torch.int64)
     if world_size() == 1:
         return True
-    if dist.get_backend() == "nccl":
-        own = own.cuda()
+    own = _on_device(numbers)
     everyone = gather(own[None])
     return bool((everyone == own).all())
+
+
+def _on_device(numbers: list[int]) -> Tensor:
+    """Where the processes can send it."""
+    return torch.tensor(numbers, dtype=torch.int64, device="cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
 class _Gather(torch.autograd.Function):

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from tests.training.parts import CPU, jitter
+from tests.training.parts import CPU, jitter, named_objective
 from torch import Tensor, nn
 
+from unalike import texts
 from unalike.encoders.convnet import ConvNet
+from unalike.encoders.texttransformer import TextTransformer
+from unalike.encoders.tokencontext import TokenContext
 from unalike.errors import InvalidParameter, TrainingFailed
 from unalike.objectives import MoCo, SupCon
 from unalike.objectives.build import build_objective
@@ -42,9 +45,8 @@ CASES = {
 class Rows:
     """Small images that note who asked for them."""
 
-    def __init__(self) -> None:
-        draws = RowGenerator(1, torch.arange(ROWS + ANOMALIES))
-        self.data = 0.1 * draws.normal(1, 8, 8) + torch.linspace(0, 1, 8)
+    def __init__(self, data: Tensor | None = None) -> None:
+        self.data = images() if data is None else data
         self.loaded: list[list[int]] = []
 
     def load(self, positions: np.ndarray) -> Tensor:
@@ -52,8 +54,46 @@ class Rows:
         return self.data[torch.from_numpy(positions)]
 
 
+def images() -> Tensor:
+    draws = RowGenerator(1, torch.arange(ROWS + ANOMALIES))
+    return 0.1 * draws.normal(1, 8, 8) + torch.linspace(0, 1, 8)
+
+
+def sentences() -> Tensor:
+    """Of different lengths, the longest in the second half."""
+    words = ("one", "two", "three", "four", "five", "six")
+    return texts.encoded([" ".join(words[n % 4 :][: 2 + n % 3] * (1 + n // 15)) for n in range(ROWS)], 80)
+
+
 class Stopped(Exception):
     pass
+
+
+TEXTS = {
+    "replaced": TextTransformer(vocabulary=300, width=16, layers=1, heads=2, dropout=0.0),
+    "token-prediction": TokenContext(),
+}
+OTHERS = ("icl", "mean-shifted", "spoiled", "defects", *TEXTS)
+
+
+def other(name: str) -> tuple[nn.Module, Tensor]:
+    """What other tests than `test_parallel` do not put on two processes; texts of different lengths."""
+    if name not in TEXTS:
+        module, data = named_objective(name)
+        return module, data
+    data = sentences()
+    with isolated(0):
+        encoder = TEXTS[name].build(Schema((80,), (texts.CODE_POINTS,)))
+    encoder.prepare(data)
+    return build_objective(name, encoder, 0), data
+
+
+def train_other(name: str):
+    module, data = other(name)
+    settings = replace(USUAL, steps=3, batch_size=16)
+    with isolated(5):
+        train(module, TrainingRows(32, Rows(data).load), jitter, settings, seed=0, device=CPU)
+    return {key: values for key, values in module.state_dict().items() if isinstance(values, Tensor)}
 
 
 def objective_of(objective, batch_norm: bool = False) -> nn.Module:
@@ -130,6 +170,11 @@ def work(rank: int, folder: str) -> None:
     )
     here = Path(folder)
     found = {name: run(name) for name in CASES}
+    for name in OTHERS:
+        try:
+            found[name] = {"weights": train_other(name)}
+        except Exception as error:
+            found[name] = repr(error)
     stop_and_resume(here, "two", "one")
     found["resumed"] = run("simclr", here / "one-two.safetensors")
     found["seeds"] = refused(rank, batch_norm=False)
@@ -178,6 +223,13 @@ def test_two_processes_train_the_weights_of_one(name: str, ranks: list[dict]) ->
         assert_same_weights(found[name]["weights"], alone["weights"])
         for row, expected in zip(found[name]["history"], alone["history"], strict=True):
             assert row == pytest.approx(expected, rel=1e-6, abs=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_losses_over_what_differs_in_number_are_those_of_one_process(name: str, ranks: list[dict]) -> None:
+    alone = train_other(name)
+    for found in ranks:
+        assert_same_weights(found[name]["weights"], alone)
 
 
 def test_each_process_reads_its_own_rows(ranks: list[dict]) -> None:

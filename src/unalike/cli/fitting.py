@@ -105,13 +105,15 @@ def fit(
         bool, typer.Option("--verbose", "-v", help="Tell the progress of training, also without a terminal.")
     ] = False,
 ) -> None:
-    """Learn from normal samples and write a model."""
+    """Learn from normal samples and write a model; under torchrun in several processes, of which one writes."""
     from unalike.cli import images, inputs, outputs, settings
     from unalike.detector import Detector
+    from unalike.parallel import is_first
     from unalike.persistence import save
     from unalike.persistence.containers import check_target
 
     check_target(output)
+    quiet = quiet or not is_first()
     options = {
         "encoder": encoder,
         "objective": objective,
@@ -143,7 +145,8 @@ def fit(
     detector.fit(X, checkpoint=checkpoint, **beside)
     # Not of the terminal that it was trained in: one seed gives one file.
     detector.progress = keywords.get("progress", False)
-    save(detector, output)
+    if is_first():
+        save(detector, output)
     if not quiet:
         outputs.show_fit(outputs.plain_console(), detector, output)
         images.show_skipped(outputs.plain_console(), detector.skipped_, kind)

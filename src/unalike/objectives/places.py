@@ -14,6 +14,7 @@ from unalike.objectives.defects import SyntheticDefect
 from unalike.objectives.head import embedding_width
 from unalike.objectives.nearby import anomalous
 from unalike.objectives.pairs import full_precision, make_plain
+from unalike.parallel import mean_count
 from unalike.plain import is_number
 from unalike.seeding import RowGenerator
 from unalike.types import Batch, View
@@ -128,5 +129,5 @@ class DefectContrastObjective(nn.Module):
 
 
 def _mean(values: Tensor) -> Tensor:
-    """0 of none."""
-    return values.sum() / max(values.numel(), 1)
+    """Over all processes; 0 of none."""
+    return values.sum() / mean_count(torch.tensor(values.numel(), device=values.device))

@@ -14,6 +14,7 @@ from unalike.objectives.head import check_head, head_for
 from unalike.objectives.losses import check_temperature, nt_xent
 from unalike.objectives.nearby import anomalous, check_amount
 from unalike.objectives.pairs import make_plain, two_views
+from unalike.parallel import largest, mean_count
 from unalike.seeding import RowGenerator, derive
 from unalike.types import Batch, View
 
@@ -148,7 +149,7 @@ class ReplacedTokensObjective(nn.Module):
         paid = functional.binary_cross_entropy_with_logits(
             self.logit(states).squeeze(2).float(), target.to(torch.float32), reduction="none"
         )
-        detected: Tensor = (paid * read).sum() / read.sum().clamp(min=1)
+        detected: Tensor = (paid * read).sum() / mean_count(read.sum()).to(read.dtype)
         if self.settings.pairs == 0:
             return detected
         first, second = self.head(encoder.pooled(states, spoiled, 2 * n)).chunk(2)
@@ -171,7 +172,9 @@ class ReplacedTokensObjective(nn.Module):
         """``(m, t)``: `ids` with some of those that are `read` replaced."""
         if self.steps is None:
             raise NotFitted("`prepare(sample)` must be called before the first batch; call it with the training texts.")
-        draw, which = generator.uniform(ids.shape[1]).to(ids.device), generator.uniform(ids.shape[1]).to(ids.device)
+        # Of all processes, or the second draw would depend on what texts a process has.
+        longest = largest(ids.shape[1])
+        draw, which = (generator.uniform(longest)[:, : ids.shape[1]].to(ids.device) for _ in range(2))
         steps = self.steps.to(ids.device, torch.float64)
         other = torch.searchsorted(steps, which.to(torch.float64) * steps[-1], right=True).clamp(max=len(steps) - 1)
         return torch.where(read & (draw < self.settings.rate), other, ids)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from unalike.errors import InvalidParameter, NotFitted
 from unalike.objectives.nearby import anomalous, check_amount
 from unalike.objectives.pairs import make_plain
+from unalike.parallel import gather, largest, mean_count, world_size
 from unalike.seeding import RowGenerator, derive
 from unalike.types import Batch, View
 
@@ -148,20 +149,20 @@ class TokenPredictionObjective(nn.Module):
         """
         encoder: Any = self.encoder
         run = encoder.tokens(batch.data)
-        longest = int(run.size.max())
+        longest = largest(int(run.size.max()))
         chances = generator.uniform(2, longest).to(run.ids.device)  # (n, 2, longest)
         at = self._searched(chances[:, 0], run)
         dropped = None
         if self.training:
             dropped = chances[run.owner, 1, run.place] < self.settings.dropout
         contexts = encoder.contexts(run, encoder.vectors(run.ids, dropped), at)
-        own, wrong = self._logits(
-            contexts, run.ids[at], self._drawn(generator, -(-self.settings.noise // len(run.size)))
-        )
+        # All processes draw, for all of them: noise is that of one batch.
+        noise = gather(self._drawn(generator, -(-self.settings.noise // (len(run.size) * world_size()))))
+        own, wrong = self._logits(contexts, run.ids[at], noise)
         total = torch.logaddexp(own, wrong)
         bad = anomalous(batch)[run.owner[at].to(batch.data.device)].to(own.device)
-        loss: Tensor = (total - torch.where(bad, wrong, own)).mean()
-        return loss
+        loss: Tensor = (total - torch.where(bad, wrong, own)).sum()
+        return loss / mean_count(torch.tensor(len(at), device=loss.device)).to(loss.dtype)
 
     @torch.no_grad()
     def score(self, batch: Batch) -> Tensor:
