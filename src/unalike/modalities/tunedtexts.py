@@ -25,7 +25,7 @@ def branches(model: Any) -> tuple[Branch, ...]:
         As in `modalities.Text`.
     """
     near = KNN(k=5, metric="cosine", distance="mean")
-    lexical = Branch(name="lexical", encoder=Lexical(), scorer=near, weight=1.0 if model is None else 0.3)
+    lexical = Branch(name="lexical", encoder=Lexical(), scorer=near, weight=1.0 if model is None else 0.7)
     tokens = Branch(
         name="tokens",
         encoder=TokenContext(model=model),
@@ -34,7 +34,7 @@ def branches(model: Any) -> tuple[Branch, ...]:
         training=Training(
             steps=300, batch_size=32, optimizer="adamw", learning_rate=3e-3, weight_decay=0.01, warmup=0.3
         ),
-        weight=0.15 if model is None else 0.2,
+        weight=0.1 if model is None else 0.15,
     )
     if model is None:
         return lexical, tokens
