@@ -78,7 +78,7 @@ def test_many_clients_at_once_get_each_its_own_answer(client: TestClient, place:
         assert len(row) == 1
         return float(row[0]["score"])
 
-    order = np.random.default_rng(0).integers(len(samples), size=60).tolist()
+    order = np.random.default_rng(0).integers(len(samples), size=30).tolist()
     with ThreadPoolExecutor(12) as clients:
         found = list(clients.map(ask, order))
     np.testing.assert_allclose(found, wanted[order], rtol=1e-5)
@@ -197,7 +197,7 @@ def test_models_tell_what_they_take(client: TestClient, place: Path) -> None:
 def test_health_needs_nothing_and_tells_little(client: TestClient) -> None:
     answer = client.get("/health")
     assert answer.status_code == 200
-    assert set(answer.json()) == {"status", "version", "models", "failed"}
+    assert set(answer.json()) == {"status", "version", "models", "failed", "drifted"}
 
 
 def test_openapi_has_examples_that_work(client: TestClient) -> None:
@@ -217,3 +217,34 @@ def test_warnings_are_told_to_whom_they_concern(place: Path) -> None:
         answers = list(clients.map(lambda pixels: own.post("/detect", json=pixels).json(), [loud, quiet] * 10))
     for answer, is_loud in zip(answers, [True, False] * 10, strict=True):
         assert any("scale" in text for text in answer["warnings"]) == is_loud
+
+
+def test_drift_of_one_request_is_that_of_the_detector(client: TestClient, place: Path) -> None:
+    rows = np.random.default_rng(1).normal(0.4, 1.0, (80, 3))
+    samples = [dict(zip("abc", row, strict=True), colour="red") for row in rows.tolist()]
+    detector = load(place / "table.unalike")
+    wanted = detector.drift(samples)
+    answer = client.post("/detect?model=table&drift=true", json=samples).json()
+    assert answer["drift"]["p_value"] == pytest.approx(wanted.p_value, rel=1e-6)
+    assert answer["drift"]["told"] == str(wanted)
+    assert "drift" not in client.post("/detect?model=table", json=samples).json()
+
+
+def test_drift_shows_in_what_many_small_requests_brought(place: Path) -> None:
+    generator = np.random.default_rng(2)
+    app = application({"table": place / "table.unalike"}, settings=Settings(watch=0.0))
+
+    def send(client: TestClient, n: int, shift: float) -> None:
+        for rows in generator.normal(shift, 1.0, (n // 10, 10, 3)).tolist():
+            client.post("/detect", json=[{**dict(zip("abc", row, strict=True)), "colour": "green"} for row in rows])
+
+    with TestClient(app, base_url="http://localhost") as client:
+        send(client, 60, 0.0)
+        usual = client.get("/models/table").json()["drift"]
+        assert (usual["n"], usual["drifted"], client.get("/health").json()["drifted"]) == (60, False, 0)
+        send(client, 60, 4.0)
+        changed = client.get("/models/table").json()["drift"]
+        assert (changed["n"], changed["drifted"], client.get("/health").json()["drifted"]) == (120, True, 1)
+        assert "alarm" in changed["told"]
+        client.post("/models/table/reload")
+        assert client.get("/models/table").json()["drift"] is None

@@ -124,6 +124,7 @@ def of_model(served: Served) -> dict[str, Any]:
         "false_alarm_rate": about["false_alarm_rate"],
         "inputs": _inputs(loaded),
         "failure": served.failure,
+        "drift": loaded.recent.drift(),
         "waiting": served.worker.waiting,
         "requests": counts.jobs,
         "batches": counts.batches,

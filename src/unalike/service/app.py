@@ -18,6 +18,7 @@ from starlette.responses import FileResponse, Response
 
 from unalike import __version__
 from unalike.data import count
+from unalike.drift import Drift
 from unalike.errors import (
     InvalidInput,
     InvalidParameter,
@@ -59,6 +60,7 @@ _DETECT = {
     "false_alarm_rate": bodies.rate,
     "false_discovery_rate": bodies.rate,
     "entities": bodies.names,
+    "drift": bodies.flag,
 }
 _EXPLAIN = {
     **_COMMON,
@@ -258,11 +260,20 @@ async def detect(service: Service, request: Request, served: Served, body: Body)
     """Decisions."""
     loaded, ready = await service.in_thread(partial(_ready, service, served, body))
     decided = await service.done(request, served, Job(loaded.decide, ready, max(len(ready.owner), 1)))
+    drift = {}
+    if body.options.get("drift"):
+
+        def compare(_: Sequence[Any]) -> list[Drift]:
+            return [loaded.detector.drift(ready.X, decisions=decided.decisions)]
+
+        found = await service.done(request, served, Job(compare, None, joins=False))
+        drift = {"drift": found.to_dict()}
     return await service.in_thread(
         lambda: _json(
             {
                 **_about(served, loaded),
                 **answers.of_decisions(decided.decisions, loaded.detector, body.told),
+                **drift,
                 "warnings": [body.told(text) for text in decided.heard],
             }
         )
@@ -363,12 +374,14 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     @app.get("/health", summary="Whether the service runs.", responses=openapi.HEALTH)
     def health() -> Response:
         failed = sum(one.failure is not None for one in service.models.served.values())
+        drifts = [one.current.recent.drift() for one in service.models.served.values()]
         return _json(
             {
                 "status": "ok" if not failed else "models could not be loaded anew",
                 "version": __version__,
                 "models": len(service.models.served),
                 "failed": failed,
+                "drifted": sum(drift is not None and drift["drifted"] for drift in drifts),
             }
         )
 

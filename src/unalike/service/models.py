@@ -17,6 +17,7 @@ from unalike.hints import did_you_mean
 from unalike.persistence import inspect, load
 from unalike.service.batching import Full, Worker
 from unalike.service.inputs import KINDS
+from unalike.service.recent import Recent
 from unalike.service.scoring import Decided, Ready, decide_together
 from unalike.service.settings import Settings
 
@@ -46,12 +47,15 @@ class Loaded:
         Of the file.
     at : datetime
         When it was loaded.
+    recent : Recent
+        Scores of the latest samples.
     """
 
     detector: Detector
     manifest: Mapping[str, Any]
     signature: Signature
     at: datetime
+    recent: Recent
 
     @property
     def version(self) -> str:
@@ -59,8 +63,12 @@ class Loaded:
         return str(self.manifest["sha256"])[:12]
 
     def decide(self, several: Sequence[Ready]) -> Sequence[Decided | Exception]:
-        """As `scoring.decide_together`."""
-        return decide_together(self.detector, several)
+        """As `scoring.decide_together`; the scores are remembered."""
+        decided = decide_together(self.detector, several)
+        for one in decided:
+            if isinstance(one, Decided):
+                self.recent.add(one.decisions)
+        return decided
 
 
 class Served:
@@ -142,7 +150,7 @@ class Served:
                 f"A model that is served must be of {' or '.join(KINDS)} samples; {str(self.path)!r} is of "
                 f"{detector.modality_.name!r}."
             )
-        return Loaded(detector, manifest, signature, datetime.now(UTC))
+        return Loaded(detector, manifest, signature, datetime.now(UTC), Recent(detector))
 
 
 class Models:

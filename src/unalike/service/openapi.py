@@ -60,6 +60,7 @@ _OF_MODEL = {
     "false_alarm_rate": 0.01,
     "inputs": {"columns": [{"name": "temperature", "kind": "number"}], "id": None, "named": True},
     "failure": None,
+    "drift": None,
     "waiting": 0,
     "requests": 12,
     "batches": 7,
@@ -83,6 +84,7 @@ _OF_DETECT = [
     _MODEL_OPTION,
     _option("false_alarm_rate", "number", "For this request: share of normal samples that may raise an alarm."),
     _option("false_discovery_rate", "number", "Instead: share of the anomalies found that may be normal."),
+    _option("drift", "boolean", "Also test whether these samples, as a whole, still are like the calibration samples."),
     _option("entities", "string", "JSON list: the entity of each sample, for thresholds per entity."),
 ]
 _OF_EXPLAIN = [
@@ -150,4 +152,4 @@ EXPLAIN = _verb("Tell why samples score as they do.", _OF_EXPLAIN, _EXPLANATIONS
 EMBED = _verb("Embeddings of samples.", _OF_EMBED, _EMBEDDINGS)
 MODELS = _answers({"models": [_OF_MODEL]})
 MODEL = _answers({**_OF_MODEL, "calibration": [0.8, 1.1, 1.4]})
-HEALTH = _answers({"status": "ok", "version": "0.1.0", "models": 1, "failed": 0})
+HEALTH = _answers({"status": "ok", "version": "0.1.0", "models": 1, "failed": 0, "drifted": 0})

@@ -111,7 +111,7 @@ async function judge(files, texts = null) {
   $("results").hidden = true;
   try {
     const send = request(files, texts);
-    const answer = await send("detect");
+    const answer = await send("detect", { drift: "true" });
     if (order !== state.order) return;
     state.request = send;
     state.answer = answer;
@@ -163,7 +163,8 @@ function show(what) {
   state.scale = scale();
   $("source").textContent = `${what}, judged by ${state.answer.model}, version ${state.answer.version}.`;
   const skipped = state.answer.skipped.map((one) => `${one.id} was left out: ${one.reason}`);
-  $("warnings").replaceChildren(...[...state.answer.warnings, ...skipped].map((text) => make("li", { textContent: text })));
+  const drift = state.answer.drift && state.answer.drift.drifted ? [state.answer.drift.told] : [];
+  $("warnings").replaceChildren(...[...drift, ...state.answer.warnings, ...skipped].map((text) => make("li", { textContent: text })));
   $("slider").value = Math.round(1000 * Math.min(Math.max(state.scale.to(state.answer.threshold), 0), 1));
   $("results").hidden = false;
   drawChart();
