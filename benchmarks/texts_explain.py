@@ -58,8 +58,8 @@ class Planted:
 
     @staticmethod
     def into(text: str, foreign: Sequence[str], generator: np.random.Generator) -> Planted:
-        """Each before another word of the text, or behind all of them where there are more than words."""
-        gaps = np.array([start for start, _ in words_of(text)] or [0])
+        """Each before another word that begins the text or follows white space or a mark."""
+        gaps = np.array([at for at, _ in words_of(text) if at == 0 or not text[at - 1].isalnum()] or [0])
         places = generator.choice(gaps, len(foreign), replace=len(gaps) < len(foreign))
         made, spans, done = "", [], 0
         for place, word in zip(sorted(places.tolist()), foreign, strict=True):

@@ -10,6 +10,7 @@ import pytest
 from tests.cli.parts import read_rows, run
 
 from unalike import load
+from unalike.encoders.lexical import Lexical
 from unalike.modalities import Text, tunedtexts
 from unalike.types import Branch
 
@@ -134,7 +135,9 @@ def test_a_page_of_texts_beside_their_views(tickets, tmp_path):
     assert "泵" in html
 
 
-def test_explain_tells_words_and_where_they_stand(tickets, tmp_path, capsys):
+def test_explain_tells_words_and_where_they_stand(tickets, tmp_path, capsys, monkeypatch):
+    lexical = Branch(name="lexical", encoder=Lexical(width=256), scorer="knn")
+    monkeypatch.setattr(tunedtexts, "branches", lambda model: (lexical,))
     model, told = tmp_path / "a.unalike", tmp_path / "why.jsonl"
     options = ["-m", "text", "--column", "body", "--id", "nr", "-o", model]
     assert run("fit", tickets, *options, *FEW) == 0
