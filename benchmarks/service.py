@@ -40,7 +40,7 @@ from unalike.modalities.image import Image
 from unalike.modalities.table import Table
 
 _SAMPLES = 2_000
-_IMAGES = 64
+_IMAGES = 40
 _SIDE = 224
 _COLUMNS = 8
 _EVERY = 5_000
@@ -182,6 +182,12 @@ async def _one(client: httpx.AsyncClient, asked: Asked, found: Found) -> None:
         found.wrong += not (same and asked.id in (None, rows[0]["id"]))
 
 
+def processor_seconds(process: int) -> float:
+    """Of a process so far: beside other programs it tells more than the clock."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def resident(process: int) -> float:
     """Megabytes of memory of a process."""
     text = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
@@ -191,12 +197,24 @@ def resident(process: int) -> float:
 def run_load(folder: Path, seconds: float) -> list[tuple[str, dict[str, float]]]:
     """100 clients at once."""
     model, asked = table_model(folder)
-    with served(model) as (url, _):
+    with served(model) as (url, process):
         asyncio.run(ask(url, asked, 10, lambda found: found.statuses[200] < 100))
-        until = time.perf_counter() + seconds
-        found = asyncio.run(ask(url, asked, 100, lambda _: time.perf_counter() < until))
-        jobs = httpx.get(f"{url}/models/table").json()
-    return [("load: 100 clients", {**found.figures(), "requests per batch": jobs["requests"] / jobs["batches"]})]
+        figures = _measured(url, process, "table", asked, 100, seconds)
+    return [("load: 100 clients", figures)]
+
+
+def _measured(
+    url: str, process: int, model: str, asked: Sequence[Asked], clients: int, seconds: float
+) -> dict[str, float]:
+    before, jobs = processor_seconds(process), httpx.get(f"{url}/models/{model}").json()
+    until = time.perf_counter() + seconds
+    found = asyncio.run(ask(url, asked, clients, lambda _: time.perf_counter() < until))
+    used, after = processor_seconds(process) - before, httpx.get(f"{url}/models/{model}").json()
+    return {
+        **found.figures(),
+        "processor ms per answer": 1000.0 * used / max(found.statuses[200], 1),
+        "requests per batch": (after["requests"] - jobs["requests"]) / max(after["batches"] - jobs["batches"], 1),
+    }
 
 
 def run_join(folder: Path, seconds: float) -> list[tuple[str, dict[str, float]]]:
@@ -204,13 +222,12 @@ def run_join(folder: Path, seconds: float) -> list[tuple[str, dict[str, float]]]
     model, asked = image_model(folder)
     made: list[tuple[str, dict[str, float]]] = []
     for rows in (256, 1, 256, 1):
-        with served(model, "--batch-rows", rows) as (url, _):
+        with served(model, "--batch-rows", rows) as (url, process):
             asyncio.run(ask(url, asked, 4, lambda found: found.statuses[200] < 8))
-            until = time.perf_counter() + seconds
-            found = asyncio.run(ask(url, asked, 32, lambda _, until=until: time.perf_counter() < until))  # type: ignore[misc]
-            jobs = httpx.get(f"{url}/models/image").json()
+            figures = _measured(url, process, "image", asked, 32, seconds)
         name = "join: 224 px images, joined" if rows > 1 else "join: 224 px images, one by one"
-        made.append((name, {**found.figures(), "requests per batch": jobs["requests"] / jobs["batches"]}))
+        made.append((name, figures))
+        print(f"  {name}: {figures['per second']:.3g} a second", flush=True)
     return made
 
 
