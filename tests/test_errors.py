@@ -18,6 +18,7 @@ BUILT_IN = {
     "TrainingFailed": RuntimeError,
     "CannotLoad": ValueError,
     "MissingExtra": ImportError,
+    "NotEnoughMemory": MemoryError,
     "UnalikeWarning": UserWarning,
     "TrainingWarning": errors.UnalikeWarning,
     "InputWarning": errors.UnalikeWarning,

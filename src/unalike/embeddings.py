@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unalike.room import need_room
 from unalike.types import FloatArray, IntArray
 
 _FORWARD_BYTES = 8 * 2**20
@@ -38,13 +39,29 @@ def embed(
     -------
     ndarray
         ``(n, width)`` in the precision of the encoder's weights; float32 when it has none.
+
+    Raises
+    ------
+    NotEnoughMemory
+        They would not fit; told after the first chunk.
     """
     encoder.eval()
     encoder.to(device)
-    chunks = [
-        embed_batch(encoder, load(np.arange(start, min(start + chunk, n))), device) for start in range(0, n, chunk)
-    ]
+    chunks: list[FloatArray] = []
+    for start in range(0, n, chunk):
+        chunks.append(embed_batch(encoder, load(np.arange(start, min(start + chunk, n))), device))
+        if start == 0:
+            _need_room(chunks[0], n)
     return np.concatenate(chunks)
+
+
+def _need_room(first: FloatArray, n: int) -> None:
+    """For all embeddings, in chunks and then side by side, before they are made."""
+    need_room(
+        2.0 * first.nbytes / len(first) * (n - len(first)),
+        f"{n:,} embeddings of width {first.shape[1]}",
+        "Give fewer samples, such as Table(most_rows=...) or Series(most_windows=...), or a narrower encoder.",
+    )
 
 
 def embed_batch(encoder: nn.Module, data: Tensor, device: torch.device) -> FloatArray:

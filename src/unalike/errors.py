@@ -9,6 +9,7 @@
     ├── TrainingFailed (RuntimeError)   the network learned nothing, or the loss is not finite
     ├── CannotLoad (ValueError)         a model file is broken, foreign, newer or unsafe
     ├── CannotExport (ValueError)       a model cannot be written as ONNX, or would not give the same scores there
+    ├── NotEnoughMemory (MemoryError)   what comes next would not fit, told before it is begun
     └── MissingExtra (ImportError)      an optional dependency is not installed
 
     UnalikeWarning (UserWarning)
@@ -56,6 +57,10 @@ class CannotLoad(UnalikeError, ValueError):
 
 class CannotExport(UnalikeError, ValueError):
     """A model cannot be written in another format, or gives other scores there; no file is left."""
+
+
+class NotEnoughMemory(UnalikeError, MemoryError):
+    """What comes next takes more memory than is free; nothing of it was begun."""
 
 
 class MissingExtra(UnalikeError, ImportError):

@@ -16,7 +16,7 @@ from unalike.scorers.arrays import unit_rows
 from unalike.types import FloatArray, IntArray
 
 # A prepared bank answers single queries many times faster; past this many chunks it would cost too much memory.
-_KEPT_CHUNKS = 16
+KEPT_CHUNKS = 16
 # Rows whose median is the centre.
 _CENTRED = 512
 
@@ -40,7 +40,7 @@ class Frame:
         self.bank = bank
         self.metric = metric
         self.width = bank.shape[1] + (metric == "cosine")
-        self.most_kept = _KEPT_CHUNKS * numbers
+        self.most_kept = KEPT_CHUNKS * numbers
         self.keeps = len(bank) * self.width <= 2 * self.most_kept
         self._numbers = numbers
         self._kept: Tensor | None = None

@@ -19,7 +19,7 @@ from unalike.scorers.arrays import checked, is_share, require_choice, require_co
 from unalike.scorers.cells import Cells
 from unalike.scorers.reference import at_most
 from unalike.scorers.search import Search, Skip
-from unalike.scorers.searching import How, searching
+from unalike.scorers.searching import How, searching, taken
 from unalike.types import FloatArray, IntArray
 
 _LARGEST_REFERENCE = 5000
@@ -77,6 +77,8 @@ class KNN:
         A setting out of range.
     MissingExtra
         By `fit`: ``search="approximate"`` without faiss.
+    NotEnoughMemory
+        By `fit`: the search would take more memory than is free (`bytes`).
 
     Notes
     -----
@@ -144,6 +146,11 @@ class KNN:
     def robust(self) -> Self:
         """The same settings for rows with anomalies among them: one row alone cannot make its like look normal."""
         return replace(self) if is_share(self.k) else replace(self, k=max(self.k, _ROBUST_K))
+
+    def bytes(self, m: int, width: int, itemsize: int = 4) -> int:
+        """Memory that a bank of ``(m, width)`` embeddings of `itemsize` bytes each takes with its search, at most."""
+        m = min(m, self.most_rows or m)
+        return m * width * itemsize + taken(m, width, self.search, self.chunk_mb)
 
     def score(self, embeddings: FloatArray) -> FloatArray:
         """``(n,)`` float64 distances of ``(n, d)`` embeddings; at least 0."""
