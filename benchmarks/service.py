@@ -248,7 +248,7 @@ def run_memory(folder: Path, requests: int) -> list[tuple[str, dict[str, float]]
 
 
 _FIGURES = ("seconds", "answers", "sent back (429)", "errors", "lost", "wrong", "per second", "p50 ms", "p99 ms",
-            "requests per batch", "MB", "MB grown")  # fmt: skip
+            "processor ms per answer", "requests per batch", "MB", "MB grown")  # fmt: skip
 
 
 def append(path: Path, name: str, machine: str, figures: dict[str, float]) -> None:
