@@ -84,7 +84,7 @@ def test_equals_scikit_learn(metric: str) -> None:
 
 @pytest.mark.parametrize("kept", [0, 16])
 def test_chunks_cut_bank_and_queries_and_change_nothing(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frame, "_KEPT_CHUNKS", kept)
+    monkeypatch.setattr(frame, "KEPT_CHUNKS", kept)
     g = RNG(0)
     bank, queries = g.normal(size=(5000, 30)).astype(np.float32), g.normal(size=(1500, 30)).astype(np.float32)
     small, large = (KNN(k=5, chunk_mb=mb).fit(bank, reference=bank[:1]) for mb in (1, 256))
