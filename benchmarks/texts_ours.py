@@ -3,7 +3,7 @@
 With MiniLM (`modalities.Text(model=)`), all of one fit:
 
 - ``unalike``: the default;
-- ``frozen+lexical``: its branches ``meaning`` and ``lexical`` with equal weights, nothing contrastive;
+- ``frozen+lexical``: its branches ``meaning`` and ``lexical`` with its weights, nothing contrastive;
 - ``untrained``: the same fusion, every trained network as it was before training;
 - ``only-NAME``: the branch of that name alone.
 
@@ -112,7 +112,8 @@ def read(detector: Detector, method: str) -> Detector:
         raise ValueError(f"there is no {method!r} of the branches {', '.join(names)}")
     told = copy.copy(detector)
     told.branches_ = tuple(branch for branch in detector.branches_ if branch.settings.name in wanted)
-    told.fusion_ = replace(detector.fusion_, weights=None).fit(
+    weights = {name: detector.fusion_.weight(name) for name in wanted}
+    told.fusion_ = replace(detector.fusion_, weights=weights).fit(
         {branch.settings.name: branch.judge.scorer.reference_scores_ for branch in told.branches_}
     )
     return told
