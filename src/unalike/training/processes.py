@@ -90,6 +90,8 @@ def together(processes: int) -> Iterator[None]:
     with warnings.catch_warnings():
         # Whether a parameter takes part may depend on the batch, so that DDP is told to look; then it wonders why.
         warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+        # Its successor sends the buffers around once all the same, and older versions of torch do not know it.
+        warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
         try:
             yield
         except UnalikeError:
