@@ -219,9 +219,10 @@ def test_tokens_of_labelled_anomalies_are_not_found_any_more():
 def test_reference_scores_are_of_texts_that_did_not_train(detector):
     own = detector.branches_[0]
     assert len(own.judge.scorer.reference_scores_) == 24  # of 160
-    kept = fitted(reports(60), scorer=ObjectiveScore())
+    short = Training(steps=2)
+    kept = fitted(reports(60), scorer=ObjectiveScore(), training=short)
     assert len(kept.branches_[0].judge.scorer.reference_scores_) == 48
-    given = fitted(reports(60), reference_fraction=0.25)
+    given = fitted(reports(60), reference_fraction=0.25, training=short)
     assert len(given.branches_[0].judge.scorer.reference_scores_) == 15
 
 
@@ -255,15 +256,18 @@ def test_groups_of_which_one_is_nearly_all_are_not_torn_apart():
         assert torch.equal(reference.load(np.arange(8)), parts.load(reference.owner))
 
 
-def test_a_saved_one_scores_bit_equal_and_fitting_again_gives_the_same(detector, tmp_path):
+def test_a_saved_one_scores_bit_equal(detector, tmp_path):
     new = [*reports(5, seed=8), COOKING, "水泵没有电", "\U0001f600"]
     scores = detector.anomaly_scores(new)
     assert np.ptp(scores) > 0
     save(detector, tmp_path / "tokens.unalike")
     np.testing.assert_array_equal(load(tmp_path / "tokens.unalike").anomaly_scores(new), scores)
-    again = fitted(BOTH)
-    np.testing.assert_array_equal(again.anomaly_scores(new), scores)
     np.testing.assert_array_equal(detector.anomaly_scores(new[5:6]), scores[5:6])
+
+
+def test_fitting_again_gives_the_same():
+    several = [fitted(reports(60), training=Training(steps=4)).anomaly_scores([COOKING, *BOTH]) for _ in range(2)]
+    np.testing.assert_array_equal(*several)
 
 
 def test_texts_without_any_word_train_and_score():

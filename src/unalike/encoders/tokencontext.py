@@ -209,7 +209,7 @@ class ContextNetwork(nn.Module):
         self._tokenizer = module.Tokenizer.from_str(tokenizer)
         self.table.rows = self.table.rows.new_zeros((size + 1, self.width))
         self._give_slots([])
-        self._known.clear()
+        self._known = {}
         self.awaits_state = False
 
     def _give_slots(self, own: list[int]) -> None:
@@ -222,7 +222,7 @@ class ContextNetwork(nn.Module):
 
     def _take_pieces(self, pieces: WordPieces) -> None:
         self.pieces = pieces
-        self._known.clear()
+        self._known = {}
 
     def prepare(self, sample: Tensor) -> None:
         """Learn the vocabulary from training texts ``(m, length)``."""
@@ -273,18 +273,25 @@ class ContextNetwork(nn.Module):
         if self.awaits_state:
             raise NotFitted("`TokenContext` must have its weights first. Load the model that it was saved in.")
         found = texts.decoded(data)
-        new = list(dict.fromkeys(text for text in found if text not in self._known))
-        if len(self._known) + len(new) > _MOST_KNOWN:
-            self._known.clear()
-            new = list(dict.fromkeys(found))
-        for text, ids in zip(new, self._encoded(new, data.shape[1]) if new else [], strict=True):
-            self._known[text] = np.array(ids or [self.vocabulary], dtype=np.int64)
-        rows = [self._known[text] for text in found]
+        # Another thread may forget meanwhile.
+        known = {text: ids for text in found if (ids := self._known.get(text)) is not None}
+        new = list(dict.fromkeys(text for text in found if text not in known))
+        if new:
+            numbers = [np.array(ids or [self.vocabulary], dtype=np.int64) for ids in self._encoded(new, data.shape[1])]
+            self._remember(dict(zip(new, numbers, strict=True)))
+            known.update(zip(new, numbers, strict=True))
+        rows = [known[text] for text in found]
         device = self.slots.device
         size = torch.tensor([len(row) for row in rows], dtype=torch.int64)
         joined = torch.from_numpy(np.concatenate([np.zeros(0, dtype=np.int64), *rows]))
         owner = torch.arange(len(rows)).repeat_interleave(size)
         return Run(joined.to(device), owner.to(device), size.to(device))
+
+    def _remember(self, numbers: dict[str, npt.NDArray[np.int64]]) -> None:
+        if len(self._known) + len(numbers) > _MOST_KNOWN:
+            self._known = {}
+        if len(numbers) <= _MOST_KNOWN:
+            self._known.update(numbers)
 
     def _encoded(self, found: list[str], length: int) -> list[list[int]]:
         if self._tokenizer is None:

@@ -77,11 +77,12 @@ class WordPieces:
         number = self._numbers.get(word)
         if number is not None:
             return [number]
-        if word not in self._cut:
+        cut = self._cut.get(word)
+        if cut is None:
             if len(self._cut) >= _MOST_KEPT:
                 self._cut.clear()
-            self._cut[word] = self._cut_up(word)
-        return self._cut[word]
+            cut = self._cut[word] = self._cut_up(word)
+        return cut
 
     def _cut_up(self, word: str) -> list[int]:
         made, at = [], 0
