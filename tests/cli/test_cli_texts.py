@@ -141,8 +141,10 @@ def test_explain_tells_words_and_where_they_stand(tickets, tmp_path, capsys, mon
     model, told = tmp_path / "a.unalike", tmp_path / "why.jsonl"
     options = ["-m", "text", "--column", "body", "--id", "nr", "-o", model]
     assert run("fit", tickets, *options, *FEW) == 0
-    texts = {row["nr"]: row["body"] for row in read_rows(tickets)}
-    assert run("explain", tickets, "-m", model, "-o", told, "--pictures", tmp_path / "why", "--most-places", 2) == 0
+    new = tmp_path / "new.jsonl"
+    new.write_text(tickets.read_text().replace("says", "says casino"))  # what trained scores 0 and has no cause
+    texts = {row["nr"]: row["body"] for row in read_rows(new)}
+    assert run("explain", new, "-m", model, "-o", told, "--pictures", tmp_path / "why", "--most-places", 2) == 0
     assert "40 samples explained" in capsys.readouterr().out
     rows = read_rows(told)
     names = ["id", "score", "place", "share", "value", "usual", "nearest", "start", "end", "without"]

@@ -159,7 +159,8 @@ class WordSearch:
     ) -> None:
         self.document, self.score, self.usual = document, score, usual
         self.found: list[int] = []
-        self.shares, self.left = np.zeros(0), list[float]()
+        self.left: list[float] = []
+        self.shares: FloatArray = np.zeros(0)
         self._join, self._parts, self._most = join, parts, most
         worst = np.argsort(-parts, kind="stable")[:PARTS]
         self.trials = _runs(document.units_in(worst))
