@@ -40,7 +40,7 @@ from unalike.modalities.image import Image
 from unalike.modalities.table import Table
 
 _SAMPLES = 2_000
-_IMAGES = 40
+_IMAGES = 50
 _SIDE = 224
 _COLUMNS = 8
 _EVERY = 5_000

@@ -112,6 +112,8 @@ def application(
         There is no model; a file of keys is none.
     """
     settings = Settings() if settings is None else settings
+    if key_file is not None:  # before models are loaded, which takes longer
+        Keys.read(key_file)
     service = Service(Models(models, settings, device), settings, key_file)
     app = FastAPI(
         title="unalike",
