@@ -248,7 +248,7 @@ class ContextNetwork(nn.Module):
             chances = torch.zeros(self.vocabulary, dtype=torch.float64)
             chances[: len(self.pieces.tokens)] = 1.0
             return chances
-        numbers = torch.tensor([number for number, _ in whole_words(self._tokenizer)])
+        numbers = torch.tensor([number for number, _ in whole_words(self._tokenizer)], dtype=torch.int64)
         chances = torch.zeros(self.vocabulary, dtype=torch.float64)
         chances[numbers] = torch.arange(1, len(numbers) + 1, dtype=torch.float64) ** -_COMMON
         return chances
