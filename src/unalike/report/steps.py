@@ -19,7 +19,7 @@ from unalike.types import FloatArray
 _OPEN = 3
 _MOST_CHANNELS = 4
 _WIDTH, _NARROW, _HEIGHT = 360.0, 240.0, 90.0
-_TOP, _LEFT = 6.0, 46.0
+_TOP, _LEFT = 6.0, 52.0
 
 
 def events(material: Material) -> str:
