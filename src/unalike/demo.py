@@ -23,6 +23,7 @@ from unalike.detector import Detector
 from unalike.judging import Judge, embed_parts
 from unalike.parts import load_parts
 from unalike.persistence import save
+from unalike.report import write_report
 from unalike.scorers.boundary import IsolationForest
 from unalike.scorers.local import LocalKNN
 from unalike.scorers.neighbors import KNN
@@ -78,11 +79,11 @@ def run(out: str | Path, seed: int = 0, *, console: Console | None = None) -> di
     Parameters
     ----------
     out : str or Path
-        Folder that is made when it is missing. Per set it gets the model ``<name>.unalike`` and the decisions
-        ``<name>.csv``; both sets share ``summary.json``. To try the command line on, their samples are in
-        ``breast-cancer-train.csv``, ``breast-cancer-test.csv`` (labels: column malignant), ``digits-train.npz`` and
-        ``digits-test.npz`` (labels: array odd). ``breast-cancer-calibration.csv`` and ``digits-calibration.npz`` hold
-        normal samples that neither trained nor test, for another threshold.
+        Folder that is made when it is missing. Per set it gets the model ``<name>.unalike``, the decisions
+        ``<name>.csv`` and the report ``<name>.html``; both sets share ``summary.json``. To try the command line on,
+        their samples are in ``breast-cancer-train.csv``, ``breast-cancer-test.csv`` (labels: column malignant),
+        ``digits-train.npz`` and ``digits-test.npz`` (labels: array odd). ``breast-cancer-calibration.csv`` and
+        ``digits-calibration.npz`` hold normal samples that neither trained nor test, for another threshold.
     seed : int
         One seed gives one result.
     console : rich.console.Console, optional
@@ -203,6 +204,7 @@ def _run_case(case: Case, folder: Path, seed: int, console: Console) -> dict[str
     decisions = detector.detect(test)
     judged = time.perf_counter()
     files = _write(case, folder, rows, detector, {**decisions.to_dict(), "id": rows.test, "label": labels})
+    report = write_report(detector, test, folder / f"{case.name}.html", labels=labels, training=train, title=case.title)
     result = {
         "train": len(detector.split_.train),
         "held_out": len(detector.split_.calibration),
@@ -217,6 +219,7 @@ def _run_case(case: Case, folder: Path, seed: int, console: Console) -> dict[str
         "fit_seconds": fitted - started,
         "detect_seconds": judged - fitted,
         **files,
+        "report": str(report),
     }
     _show(result, detector, console)
     return result
@@ -267,6 +270,7 @@ def _show(result: Mapping[str, Any], detector: Detector, console: Console) -> No
     )
     console.print(f"time: fit {result['fit_seconds']:.1f} s, detect {result['detect_seconds']:.1f} s")
     console.print(f"model: {result['model']}, decisions: {result['decisions']}", soft_wrap=True)
+    console.print(f"report, to be opened in a browser: {result['report']}", soft_wrap=True)
 
 
 def _verdict(auroc: Mapping[str, Mapping[str, float]]) -> str:
