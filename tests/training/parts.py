@@ -12,6 +12,7 @@ from unalike.encoders.convnet import ConvNet
 from unalike.encoders.mlp import TableMLP
 from unalike.encoders.seriescnn import SeriesCNN
 from unalike.encoders.texttransformer import TextTransformer
+from unalike.encoders.tokencontext import TokenContext
 from unalike.objectives.build import build_objective
 from unalike.seeding import RowGenerator, isolated
 from unalike.training import Checkpoint, TrainingRows, train
@@ -100,10 +101,16 @@ def named_objective(name: str) -> tuple[nn.Module, Tensor]:
         )
         schema = Schema((2, 24))
         data = 0.1 * draws.normal(2, 24) + (0.5 * torch.arange(24.0)).sin() + torch.tensor([[0.0], [2.0]])
-    elif name == "replaced":
-        settings = TextTransformer(vocabulary=300, width=16, layers=1, heads=2, dropout=0.0)
+    elif name in ("replaced", "token-prediction"):
+        settings = (
+            TextTransformer(vocabulary=300, width=16, layers=1, heads=2, dropout=0.0)
+            if name == "replaced"
+            else TokenContext(vocabulary=64, width=8, hidden=8)
+        )
         schema = Schema((60,), (texts.CODE_POINTS,))
-        data = texts.encoded([" ".join(("one", "two", "three", "four")[: 2 + n % 3] * (1 + n % 2)) for n in range(32)], 60)
+        data = texts.encoded(
+            [" ".join(("one", "two", "three", "four")[: 2 + n % 3] * (1 + n % 2)) for n in range(32)], 60
+        )
     else:
         settings, schema = ConvNet(channels=(4,), width=16), Schema((1, 8, 8))
         data = 0.1 * draws.normal(1, 8, 8) + torch.linspace(0, 1, 8)  # light on the right, so that turning it shows
