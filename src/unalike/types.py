@@ -299,7 +299,9 @@ class Modality(Protocol):
     """
 
     name: str
-    schema: Schema
+
+    @property
+    def schema(self) -> Schema: ...
 
     def check(self, X: Any) -> Collection: ...
 

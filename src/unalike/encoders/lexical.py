@@ -68,7 +68,7 @@ class _Lexical(nn.Module):
     def __init__(self, settings: Lexical) -> None:
         super().__init__()
         self.width = settings.width
-        self._runs = (tuple(settings.words), tuple(settings.characters))
+        self._words, self._characters = settings.words, settings.characters
         # Knows the precision and the device.
         self.register_buffer("kind", torch.zeros(()), persistent=False)
         self._learn(0, np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64))
@@ -109,7 +109,7 @@ class _Lexical(nn.Module):
         self._rarity: FloatArray = np.log((1 + n) / (1 + np.append(documents, 0))) + 1.0
 
     def _counted(self, found: list[str]) -> Counts:
-        return counted(found, *self._runs)
+        return counted(found, self._words, self._characters)
 
     def _embedded(self, found: list[str]) -> FloatArray:
         counts, n = self._counted(found), len(found)
