@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unalike.errors import InvalidInput, InvalidParameter
+from unalike.objectives.pairs import at_unit_length
 from unalike.objectives.tiled import in_tiles, log_sum_exp, without, without_own
 from unalike.parallel import gather, rank
 
@@ -61,7 +62,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5, index: Tens
     check_temperature(temperature)
     n = len(first)
     with torch.autocast(first.device.type, enabled=False):
-        anchors = torch.cat((_unit(first), _unit(second)))  # (2n, d)
+        anchors = torch.cat((at_unit_length(first), at_unit_length(second)))  # (2n, d)
         candidates = gather(anchors)  # (2N, d), N = n over all processes
         row = torch.arange(2 * n, device=anchors.device)  # (2n,)
         offset = rank() * 2 * n
@@ -128,7 +129,7 @@ def info_nce(
     _check_pairs("query", query, "key", key)
     check_temperature(temperature)
     with torch.autocast(query.device.type, enabled=False):
-        anchors, keys = _unit(query), _unit(key)  # (n, d) each
+        anchors, keys = at_unit_length(query), at_unit_length(key)  # (n, d) each
         row = torch.arange(len(anchors), device=anchors.device)  # (n,)
         if negatives is None:
             _check_excluded(excluded, None)
@@ -141,7 +142,7 @@ def info_nce(
         _check_negatives(negatives, key)
         _check_excluded(excluded, (len(anchors), len(negatives)))
         positive = (anchors * keys).sum(dim=1, keepdim=True)  # (n, 1)
-        unlike = _unit(negatives).to(anchors.dtype)  # (m, d)
+        unlike = at_unit_length(negatives).to(anchors.dtype)  # (m, d)
         if in_tiles(len(anchors), len(unlike)):
             alike = positive[:, 0] / temperature  # (n,)
             total = log_sum_exp(anchors, unlike, temperature, None if excluded is None else without(excluded))
@@ -188,7 +189,7 @@ def sup_con(z: Tensor, labels: Tensor, temperature: float = 0.1, weights: Tensor
     check_temperature(temperature)
     _check_rows("labels", labels, z)
     with torch.autocast(z.device.type, enabled=False):
-        anchors = _unit(z)  # (m, d)
+        anchors = at_unit_length(z)  # (m, d)
         if weights is not None:
             _check_rows("weights", weights, z)
         candidates = gather(anchors)  # (M, d), M = m over all processes
@@ -250,12 +251,6 @@ def _equal(ids: Tensor) -> Tensor:
     """``(m,)`` to ``(m, M)``: which rows of all processes have the same number."""
     equal: Tensor = ids[:, None] == gather(ids)
     return equal
-
-
-def _unit(rows: Tensor) -> Tensor:
-    if rows.dtype in (torch.float16, torch.bfloat16):
-        rows = rows.float()
-    return functional.normalize(rows, dim=1)
 
 
 def _check_pairs(name: str, left: Tensor, other: str, right: Tensor) -> None:

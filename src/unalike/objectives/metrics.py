@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from unalike.objectives.pairs import at_unit_length
+
 
 def alignment(first: Tensor, second: Tensor) -> Tensor:
     """Mean squared distance of positive pairs ``(n, d)``, in ``[0, 4]``; small = views are alike.
@@ -21,7 +23,7 @@ def alignment(first: Tensor, second: Tensor) -> Tensor:
     Wang and Isola, "Understanding contrastive representation learning through alignment and uniformity
     on the hypersphere", ICML 2020, with exponent 2.
     """
-    return (_unit(first) - _unit(second)).square().sum(dim=1).mean()
+    return (at_unit_length(first) - at_unit_length(second)).square().sum(dim=1).mean()
 
 
 def uniformity(z: Tensor) -> Tensor:
@@ -36,7 +38,7 @@ def uniformity(z: Tensor) -> Tensor:
     """
     if len(z) < 2:
         return _unknown(z)
-    squared = functional.pdist(_unit(z)).square()  # (n (n - 1) / 2,)
+    squared = functional.pdist(at_unit_length(z)).square()  # (n (n - 1) / 2,)
     return torch.logsumexp(-2.0 * squared, dim=0) - math.log(len(squared))
 
 
@@ -51,7 +53,7 @@ def effective_rank(z: Tensor) -> Tensor:
     """
     if len(z) < 2:
         return _unknown(z)
-    unit = _unit(z)
+    unit = at_unit_length(z)
     values: Tensor = torch.linalg.svdvals(unit - unit.mean(dim=0))  # (min(n, d),)
     # Below rounding error the directions are noise, which would look like full rank.
     if values.square().sum() <= len(z) * (10.0 * torch.finfo(values.dtype).eps) ** 2:
@@ -72,11 +74,7 @@ def spread(z: Tensor) -> Tensor:
     """
     if len(z) < 2:
         return _unknown(z)
-    return _unit(z).std(dim=0, correction=0).mean() * math.sqrt(z.shape[1])
-
-
-def _unit(z: Tensor) -> Tensor:
-    return functional.normalize(z if z.dtype == torch.float64 else z.float(), dim=1)
+    return at_unit_length(z).std(dim=0, correction=0).mean() * math.sqrt(z.shape[1])
 
 
 def _unknown(z: Tensor) -> Tensor:

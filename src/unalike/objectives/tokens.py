@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unalike.errors import InvalidParameter, NotFitted
-from unalike.objectives.nearby import anomalous, check_amount
+from unalike.objectives.nearby import anomalous, check_amount, check_count
 from unalike.objectives.pairs import make_plain
 from unalike.parallel import gather, largest, mean_count, world_size
 from unalike.seeding import RowGenerator, derive
@@ -66,9 +66,7 @@ class TokenPrediction:
     def __post_init__(self) -> None:
         make_plain(self)
         for name, least in (("noise", 2), ("score_noise", 2), ("most_tokens", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise InvalidParameter(f"`{name}` must be a whole number of {least} or more; got {value!r}.")
+            check_count(name, getattr(self, name), least=least)
         check_amount("power", self.power)
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
             raise InvalidParameter(f"`dropout` must be a number in [0, 1); got {self.dropout!r}. Try 0.15.")
