@@ -19,11 +19,12 @@ from unalike.branch import FittedBranch
 from unalike.detector import Detector
 from unalike.embeddings import floating_type
 from unalike.encoders.mirrored import MirroredEncoder
-from unalike.errors import CannotExport, InvalidParameter, MissingExtra, NotCalibrated, NotFitted
+from unalike.errors import CannotExport, InvalidParameter, MissingExtra
 from unalike.exporting.deciding import Decided, Fused, counted_branches, decided
 from unalike.exporting.inputs import ImageInput, Input, Layout, Pixels, fed_examples, input_of
 from unalike.exporting.proving import prove
 from unalike.exporting.scoring import scoring_module
+from unalike.ready import check_detector
 from unalike.types import Collection
 from unalike.writing import whole_file
 
@@ -87,7 +88,7 @@ def export(
     The graph holds the scorer's bank, which for raw pixels is the training images.
     """
     target = _target(path)
-    _check_ready(detector)
+    check_detector(detector, "to be exported", calibrated=True)
     _check_installed()
     source = input_of(detector.modality_, ImageInput(pixels=pixels, layout=layout, resize=resize))
     graph = Graph(detector, source.module)
@@ -169,17 +170,6 @@ def _target(path: str | os.PathLike[str]) -> Path:
             f"`path` must be a file in an existing folder; got {str(path)!r}. Make the folder first."
         )
     return target
-
-
-def _check_ready(detector: Any) -> None:
-    if not isinstance(detector, Detector):
-        raise InvalidParameter(f"`detector` must be a Detector; got {type(detector).__name__}.")
-    if not hasattr(detector, "branches_"):
-        raise NotFitted("`detector` must be fitted to be exported; it is not. Call `fit` with normal samples first.")
-    if not hasattr(detector, "threshold_"):
-        raise NotCalibrated(
-            "`detector` must be calibrated to be exported; it is not. Call `calibrate` with normal samples first."
-        )
 
 
 def _check_installed() -> None:

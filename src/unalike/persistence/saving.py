@@ -19,11 +19,12 @@ from unalike import __version__
 from unalike.branch import FittedBranch
 from unalike.detector import Detector
 from unalike.embeddings import floating_type
-from unalike.errors import InvalidParameter, NotFitted, UnalikeError
+from unalike.errors import InvalidParameter, UnalikeError
 from unalike.judging import Judge
 from unalike.persistence import archive, containers, parity
 from unalike.persistence.absent import Unavailable
 from unalike.persistence.codec import Packer, user_name
+from unalike.ready import check_detector
 from unalike.types import Collection, Stateful
 
 _LIBRARIES = ("torch", "numpy", "scikit-learn", "safetensors", "skops")
@@ -58,7 +59,7 @@ def save(detector: Detector, path: str | os.PathLike[str], *, examples: Collecti
         Something that is no model is in the way, or a scorer, threshold, modality or encoder of yours cannot be
         stored. Before anything is written.
     """
-    _check_fitted(detector)
+    check_detector(detector, "to be saved")
     containers.check_target(path)
     packer = Packer()
     manifest = {
@@ -79,13 +80,6 @@ def save(detector: Detector, path: str | os.PathLike[str], *, examples: Collecti
         **packer.blobs,
     }
     return archive.write(path, manifest, entries)
-
-
-def _check_fitted(detector: Any) -> None:
-    if not isinstance(detector, Detector):
-        raise InvalidParameter(f"`detector` must be a Detector; got {type(detector).__name__}.")
-    if not hasattr(detector, "branches_"):
-        raise NotFitted("`detector` must be fitted to be saved; it is not. Call `fit` with normal samples first.")
 
 
 def _versions() -> dict[str, str]:

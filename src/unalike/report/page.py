@@ -10,8 +10,9 @@ from typing import Any
 
 from unalike import writing
 from unalike.detector import Detector
-from unalike.errors import InvalidParameter, NotCalibrated, NotFitted
+from unalike.errors import InvalidParameter
 from unalike.plain import is_whole
+from unalike.ready import check_detector
 from unalike.report import cautions, learning, mapping, scores
 from unalike.report.material import Material, gathered
 from unalike.report.shown import anomalies
@@ -76,7 +77,7 @@ def write_report(
         raise InvalidParameter(f"`path` must end in .html; got {str(path)!r}.")
     if not is_whole(shown, 0):
         raise InvalidParameter(f"`shown` must be a whole number of 0 or more; got {shown!r}.")
-    _check(detector)
+    check_detector(detector, "to report on", calibrated=True)
     material = gathered(
         detector,
         X,
@@ -90,15 +91,6 @@ def write_report(
     with writing.whole_file(target) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     return target
-
-
-def _check(detector: Any) -> None:
-    if not isinstance(detector, Detector):
-        raise InvalidParameter(f"`detector` must be a Detector; got {type(detector).__name__}.")
-    if not hasattr(detector, "branches_"):
-        raise NotFitted("`detector` must be fitted to report on; it is not. Call `fit` with normal samples first.")
-    if not hasattr(detector, "threshold_"):
-        raise NotCalibrated("`detector` must be calibrated to report on; it is not. Call `calibrate` first.")
 
 
 def _page(material: Material, title: str) -> str:
