@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unalike.cli.options import (
+    AnomalyLabels,
     Data,
     Device,
     Entities,
     Hold,
     Key,
+    Labels,
     Merge,
     Model,
+    NormalLabels,
     OnError,
     Quiet,
     Rate,
@@ -167,18 +170,9 @@ def embed(
 def evaluate(
     data: Data,
     model: Model,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            help="Column, NPZ array or file with 0 for normal and 1 for an anomaly; for images a table of path, label."
-        ),
-    ] = None,
-    normal: Annotated[
-        list[str] | None, typer.Option(help="Label, or sub-folder of images, that is normal; may be repeated.")
-    ] = None,
-    anomaly: Annotated[
-        list[str] | None, typer.Option(help="The same for anomalies; without it, whatever is not normal.")
-    ] = None,
+    labels: Labels = None,
+    normal: NormalLabels = None,
+    anomaly: AnomalyLabels = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the figures as JSON.")] = None,
     key: Key = None,
     false_alarm_rate: Rate = None,
@@ -198,6 +192,7 @@ def evaluate(
     """
     from unalike import writing
     from unalike.cli import images, inputs, outputs
+    from unalike.cli.steplabels import read_with_labels
     from unalike.cli.steps import AlarmOptions
     from unalike.comparison import compare
 
@@ -207,13 +202,7 @@ def evaluate(
     detector = loaded(model, device, quiet)
     options.check(detector.modality_)
     images.read_as(detector, on_error, workers)
-    words = {"normal": normal or [], "anomaly": anomaly or []}
-    if inputs.in_time(detector.modality_):
-        from unalike.cli.steplabels import read_labelled_steps
-
-        X, flags = read_labelled_steps(data, labels, detector.modality_, key=key, **words)
-    else:
-        X, flags = inputs.read_labelled(data, labels, key=key, kind=detector.modality_, **words)
+    X, flags = read_with_labels(data, labels, detector.modality_, key=key, normal=normal or [], anomaly=anomaly or [])
     beside = inputs.beside(X, data, detector.modality_, entities=entities)
     X, flags = images.checked(detector, X, flags)
     decisions = detector.detect(X, false_alarm_rate=false_alarm_rate, **beside)

@@ -16,6 +16,18 @@ Data = Annotated[
 ]
 Model = Annotated[Path, typer.Option("--model", "-m", help="A model that fit has written.", show_default=False)]
 Key = Annotated[str | None, typer.Option(help="Array of an NPZ file; without it X, or the only one.")]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        help="Column, NPZ array or file with 0 for normal and 1 for an anomaly; for images a table of path, label."
+    ),
+]
+NormalLabels = Annotated[
+    list[str] | None, typer.Option(help="Label, or sub-folder of images, that is normal; may be repeated.")
+]
+AnomalyLabels = Annotated[
+    list[str] | None, typer.Option(help="The same for anomalies; without it, whatever is not normal.")
+]
 Entities = Annotated[
     str | None,
     typer.Option(help="Column, NPZ array or file that names each sample's machine, customer or camera."),

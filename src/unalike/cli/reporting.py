@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unalike.cli.judging import loaded
-from unalike.cli.options import Data, Device, Entities, Key, Model, OnError, Quiet, Rate, Workers
+from unalike.cli.options import (
+    AnomalyLabels,
+    Data,
+    Device,
+    Entities,
+    Key,
+    Labels,
+    Model,
+    NormalLabels,
+    OnError,
+    Quiet,
+    Rate,
+    Workers,
+)
 from unalike.errors import InvalidParameter
 
 if TYPE_CHECKING:
-    from unalike.detector import Detector
+    pass
 
 
 def report(
     data: Data,
     model: Model,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the page, .html.", show_default=False)],
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            help="Column, NPZ array or file with 0 for normal and 1 for an anomaly; for images a table of path, label."
-        ),
-    ] = None,
-    normal: Annotated[
-        list[str] | None, typer.Option(help="Label, or sub-folder, that is normal; may be repeated.")
-    ] = None,
-    anomaly: Annotated[
-        list[str] | None, typer.Option(help="The same for anomalies; without it, whatever is not normal.")
-    ] = None,
+    labels: Labels = None,
+    normal: NormalLabels = None,
+    anomaly: AnomalyLabels = None,
     training: Annotated[
         Path | None,
         typer.Option(help="What the model was trained on, to be looked through and shown beside the anomalies."),
@@ -51,6 +55,7 @@ def report(
     """
     from unalike import writing
     from unalike.cli import images, inputs, outputs
+    from unalike.cli.steplabels import read_with_labels
     from unalike.report import write_report
 
     if output.suffix.lower() not in (".html", ".htm"):
@@ -58,7 +63,11 @@ def report(
     writing.writable(output)
     detector = loaded(model, device, quiet)
     images.read_as(detector, on_error, workers)
-    X, flags = _read(detector, data, labels, key, {"normal": normal or [], "anomaly": anomaly or []})
+    if labels is None and not (normal or anomaly):
+        X, flags = inputs.read_data(data, key, detector.modality_), None
+    else:
+        words = {"normal": normal or [], "anomaly": anomaly or []}
+        X, flags = read_with_labels(data, labels, detector.modality_, key=key, **words)
     beside = inputs.beside(X, data, detector.modality_, entities=entities)
     known = None if training is None else inputs.read_data(training, _key_of(training, key), detector.modality_)
     write_report(
@@ -74,21 +83,6 @@ def report(
     )
     if not quiet:
         outputs.plain_console().print(f"report written to {output}", soft_wrap=True)
-
-
-def _read(
-    detector: Detector, data: Path, labels: str | None, key: str | None, words: dict[str, Any]
-) -> tuple[Any, Any]:
-    """Data, and their labels where any are told."""
-    from unalike.cli import inputs
-
-    if labels is None and not any(words.values()):
-        return inputs.read_data(data, key, detector.modality_), None
-    if inputs.in_time(detector.modality_):
-        from unalike.cli.steplabels import read_labelled_steps
-
-        return read_labelled_steps(data, labels, detector.modality_, key=key, **words)
-    return inputs.read_labelled(data, labels, key=key, kind=detector.modality_, **words)
 
 
 def _key_of(training: Path, key: str | None) -> str | None:

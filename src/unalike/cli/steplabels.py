@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unalike import reading
-from unalike.cli.inputs import Values, flags_of, read_data, read_values
+from unalike.cli.inputs import Values, flags_of, in_time, read_data, read_labelled, read_values
 from unalike.errors import InvalidInput, InvalidParameter, UnalikeWarning
 from unalike.records import Records
 from unalike.records.intake import record_name
@@ -33,6 +33,18 @@ class _Words:
 
     def flags(self, values: Values) -> IntArray:
         return flags_of(values, self.normal, self.anomaly)
+
+
+def read_with_labels(
+    path: Path, labels: str | None, kind: Any, *, key: str | None, normal: Sequence[str], anomaly: Sequence[str]
+) -> tuple[Any, IntArray]:
+    """Samples without their labels, and the ``(n,)`` label of each, of series of each step; 1 for an anomaly.
+
+    Parameters and errors as `inputs.read_labelled`.
+    """
+    if in_time(kind):
+        return read_labelled_steps(path, labels, kind, key=key, normal=normal, anomaly=anomaly)
+    return read_labelled(path, labels, key=key, kind=kind, normal=normal, anomaly=anomaly)
 
 
 def read_labelled_steps(
