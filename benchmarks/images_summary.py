@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.results import read_rows
 from benchmarks.summary import as_markdown, as_text
-from benchmarks.units import Row, Rows, Table, family, mean_of, methods_of, paired, per_unit, percent
+from benchmarks.units import Row, Rows, Table, family, mean_of, methods_of, paired, per_unit, percent, rows_of
 
 LEAKING = "random"
 _COLUMNS = {
@@ -38,9 +37,7 @@ def report(path: Path, against: str, sets: Sequence[str], *, markdown: bool) -> 
         When no row is asked for.
     """
     show: Callable[[Table], str] = as_markdown if markdown else as_text
-    rows = [row for row in read_rows(path) if not sets or {row["data"], family(row["data"])} & set(sets)]
-    if not rows:
-        raise ValueError(f"{path} has no row of {', '.join(sets) or 'any images'}.")
+    rows = rows_of(path, sets, "images")
     parts = []
     for name, protocol in dict.fromkeys((family(row["data"]), row["protocol"]) for row in rows):
         mine = [row for row in rows if (family(row["data"]), row["protocol"]) == (name, protocol)]

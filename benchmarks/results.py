@@ -122,6 +122,16 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(_whole_lines(path).decode())))
 
 
+def append_line(path: Path, row: Mapping[str, object]) -> None:
+    """A line of another kind of file, which has a header from the first on."""
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
+
+
 def key_of(row: Mapping[str, str]) -> Key:
     """What a line is about."""
     return Key(row["data"], row["protocol"], int(row["seed"]), row["method"])

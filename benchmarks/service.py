@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import csv
 import io
 import json
 import os
@@ -35,6 +34,7 @@ import httpx
 import numpy as np
 
 from benchmarks.images_network import timm_file
+from benchmarks.results import append_line
 from unalike import Detector, load, save, thresholds
 from unalike.modalities.image import Image
 from unalike.modalities.table import Table
@@ -252,18 +252,13 @@ _FIGURES = ("seconds", "answers", "sent back (429)", "errors", "lost", "wrong", 
 
 
 def append(path: Path, name: str, machine: str, figures: dict[str, float]) -> None:
-    """A line of a CSV file, which has a header from the first on."""
+    """A line of the results file."""
     row = {
         "name": name,
         "machine": machine,
         **{key: f"{figures[key]:.5g}" if key in figures else "" for key in _FIGURES},
     }
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
+    append_line(path, row)
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ Synthetic records of 25,000 steps at window 128, one thread. Prints one line per
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.results import append_line
 from unalike import Detector
 from unalike.modalities.series import Series
 from unalike.types import FloatArray
@@ -58,14 +58,9 @@ def measured(channels: int, pushes: int) -> dict[str, float]:
 
 
 def append(path: Path, name: str, channels: int, figures: dict[str, float]) -> None:
-    """A line of a CSV file, which has a header from the first on."""
+    """A line of the results file."""
     row = {"name": name, "channels": channels, **{key: f"{value:.4g}" for key, value in figures.items()}}
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
+    append_line(path, row)
 
 
 def main() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
+from benchmarks.results import read_rows
 from benchmarks.summary import bootstrap_interval
 
 Row = Mapping[str, str]
@@ -29,6 +31,20 @@ def choose(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
         if not any(want in (name, family(name)) for name in names):
             raise ValueError(f"there is no set {want!r}; there are {', '.join(names)}")
     return [name for name in names if not wanted or {name, family(name)} & set(wanted)]
+
+
+def rows_of(path: Path, sets: Sequence[str], what: str) -> Rows:
+    """The lines of a results file about these sets; of all when there are none.
+
+    Raises
+    ------
+    ValueError
+        When there is no line.
+    """
+    rows = [row for row in read_rows(path) if not sets or {row["data"], family(row["data"])} & set(sets)]
+    if not rows:
+        raise ValueError(f"{path} has no row of {', '.join(sets) or f'any {what}'}.")
+    return rows
 
 
 def family(name: str) -> str:

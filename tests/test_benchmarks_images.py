@@ -20,7 +20,7 @@ from benchmarks import (
     units,
 )
 from benchmarks.images_data import Split, Train
-from benchmarks.results import COLUMNS, Key, Results
+from benchmarks.results import COLUMNS, Key, Results, read_rows
 from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
@@ -377,11 +377,11 @@ class TestSummary:
         assert "tiles, random (leaks" in text
         lines = [line.split() for line in text.splitlines()]
         assert ["unalike", "90.00", "80.00", "70.00"] in lines
-        tiles = [row for row in images_summary.read_rows(file) if row["data"] == "tiles"]
+        tiles = [row for row in read_rows(file) if row["data"] == "tiles"]
         assert images_summary.overview(tiles)[1][:3] == ["frozen-knn", "2", "70.00"]
 
     def test_paired_over_classes(self, file):
-        rows = [row for row in images_summary.read_rows(file) if row["data"] != "tiles"]
+        rows = [row for row in read_rows(file) if row["data"] != "tiles"]
         (_, line) = images_summary.comparisons(rows, "frozen-knn", "auroc")
         assert (line[0], line[1], line[3], line[4]) == ("unalike", "+5.00", "2/0/1", "3")
         assert "PRO" not in images_summary.overview(rows)[0]
