@@ -77,6 +77,13 @@ def test_two_branches_embed_as_often_as_one() -> None:
     assert two.branches_[0].judge.encoder is two.branches_[1].judge.encoder
 
 
+def test_a_fit_embeds_every_row_once() -> None:
+    """Those that calibrate too, which are watched for drift besides."""
+    made = detector(Counting())
+    assert embedded(lambda: made.fit(ROWS)) == len(ROWS)
+    assert len(made.watched_.embeddings) == 48
+
+
 def test_shared_or_not_the_scores_are_the_same() -> None:
     encoder = Counting()
     shared, apart = detector(encoder, encoder).fit(ROWS), detector(encoder, Counting()).fit(ROWS)

@@ -36,7 +36,7 @@ from unalike.thresholds.entities import entity_names
 from unalike.training import open_folder, settle
 from unalike.types import Branch, InTime, Modality, Skipped, Threshold, Training
 from unalike.updating import absorbing
-from unalike.watching import watch
+from unalike.watching import passes_to_watch, watch, watch_parts
 
 
 class Detector(Detecting):
@@ -282,7 +282,8 @@ class Detector(Detecting):
             parts, scores = replace(parts, calibration=parts.calibration[kept]), scores[kept]
         if samples.time is None:  # neighbours in time would vouch for each other, as they cannot for later samples
             held, rows, calibrating = samples.held_out(self.modality_, parts)
-            of_parts = absorbed_scores(self.branches_, self.fusion_, held, device=resolve_device(self.device))
+            passes, device = passes_to_watch(self.branches_), resolve_device(self.device)
+            of_parts = absorbed_scores(self.branches_, self.fusion_, held, passes=passes, device=device)
             scores = self.modality_.join(of_parts, held.owner, len(rows))
             scores = with_least(self.modality_, scores, held.owner, self.fusion_.least)[calibrating]
             ends = ends_of_parts(self.modality_, of_parts, held.owner, len(rows))
@@ -294,7 +295,10 @@ class Detector(Detecting):
             known = in_time(*learned, samples.X, parts, known, clean=clean, device=device)
         names = None if names is None else [names[row] for row in known.positions]
         self._calibrate(threshold, known.scores, names, known.ends)
-        self.watched_ = watch(self, take(samples.X, parts.calibration), scores)
+        if samples.time is None and not isinstance(self.modality_, InTime):
+            self.watched_ = watch_parts(self, held, scores, passes)
+        else:
+            self.watched_ = watch(self, take(samples.X, parts.calibration), scores)
         return parts
 
     def _forget(self) -> None:

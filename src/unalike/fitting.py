@@ -212,7 +212,7 @@ def prints_in_scorers(modality: Modality, X: Collection, split: Split, train: Pa
 
 
 def absorbed_scores(
-    branches: Sequence[FittedBranch], fusion: Fusion, parts: Parts, *, device: torch.device
+    branches: Sequence[FittedBranch], fusion: Fusion, parts: Parts, *, passes: Passes, device: torch.device
 ) -> FloatArray:
     """``(n,)`` fused scores of held-out parts, which scorers with a method ``absorb`` take in.
 
@@ -226,10 +226,12 @@ def absorbed_scores(
         Fitted before.
     parts : Parts
         ``n`` of them.
+    passes : Passes
+        Of the branches' encoders.
     device : torch.device
         Where to embed.
     """
-    scores, passes = {}, Passes.over([branch.judge.encoder for branch in branches])
+    scores = {}
     for branch in branches:
         if branch.untrained is not None:
             _absorb(branch.untrained, parts, device, passes)

@@ -39,7 +39,7 @@ from unalike.thresholds import build_threshold
 from unalike.thresholds.deciding import takes_entities
 from unalike.thresholds.entities import Entity, entity_names
 from unalike.types import BoolArray, Collection, FloatArray, IntArray, InTime, Modality, Threshold, Worded
-from unalike.watching import Kept, watch, watch_encoded
+from unalike.watching import Kept, passes_to_watch, watch, watch_parts
 
 
 class Updatable(Protocol):
@@ -123,13 +123,14 @@ def _calibrated_again(detector: Updatable, memory: Memory, tensors: torch.Tensor
     """The threshold on the scores that the kept calibration samples have by the grown scorers."""
     at, known, groups = memory.calibration_at, detector.calibration_entities_, memory.calibration_groups
     prints = memory.calibrated[at]
+    parts = Parts(len(at), lambda rows: tensors[torch.from_numpy(rows)], np.arange(len(at)), groups)
+    passes = passes_to_watch(detector.branches_)
     if len(memory.absorbed):
-        parts = Parts(len(at), lambda rows: tensors[torch.from_numpy(rows)], np.arange(len(at)), groups)
-        scores = absorbed_scores(detector.branches_, detector.fusion_, parts, device=device)
+        scores = absorbed_scores(detector.branches_, detector.fusion_, parts, passes=passes, device=device)
     else:
         scores = encoded_scores(detector.branches_, detector.fusion_, tensors, device)
     detector._calibrate(in_force(detector), scores, None if known is None else [known[row] for row in at.tolist()])
-    detector.watched_ = watch_encoded(detector, tensors, scores)
+    detector.watched_ = watch_parts(detector, parts, scores, passes)
     detector.memory_ = replace(
         memory,
         calibrated=prints,

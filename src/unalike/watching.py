@@ -8,14 +8,14 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from unalike.branch import FittedBranch, named_branch
 from unalike.data import count, evenly, take
 from unalike.decisions import Decisions
 from unalike.drift import MOST_EMBEDDED, Drift, Seen, compared, lag, stretched
 from unalike.judging import embed_parts
-from unalike.parts import load_parts
+from unalike.parts import Parts, load_parts
+from unalike.passes import Passes
 from unalike.seeding import resolve_device
 from unalike.thresholds.deciding import takes_entities
 from unalike.thresholds.entities import Entity
@@ -87,13 +87,17 @@ def watch(detector: Watched, X: Collection, scores: FloatArray) -> Kept:
     return kept(detector.branches_, detector.modality_, X, scores, _steps_apart(detector), device)
 
 
-def watch_encoded(detector: Watched, data: Tensor, scores: FloatArray) -> Kept:
-    """As `watch`, of ``(n, *shape)`` encoded samples."""
-    at = evenly(len(data), MOST_EMBEDDED)
-    rows = data[torch.from_numpy(at)]
-    judge = named_branch(detector.branches_, None).judge
-    made = embed_parts(judge, lambda some: rows[torch.from_numpy(some)], len(rows), resolve_device(detector.device))
-    return _affordable(made, scores[at])
+def passes_to_watch(branches: Sequence[FittedBranch]) -> Passes:
+    """Passes of which the embeddings that are watched are kept, beside those that several branches share."""
+    return Passes.over([*(branch.judge.encoder for branch in branches), named_branch(branches, None).judge.encoder])
+
+
+def watch_parts(detector: Watched, parts: Parts, scores: FloatArray, passes: Passes) -> Kept:
+    """As `watch`, of the parts of ``n`` samples with ``(n,)`` scores; what these passes have embedded is taken."""
+    encoder = named_branch(detector.branches_, None).judge.encoder
+    made = _means(passes.embed(encoder, parts, resolve_device(detector.device)), parts.owner, len(scores))
+    at = evenly(len(scores), MOST_EMBEDDED)
+    return _affordable(made[at], scores[at])
 
 
 def _steps_apart(detector: Watched) -> int:
@@ -111,10 +115,14 @@ def samples_embedded(
 ) -> FloatArray:
     """``(m, width)`` float64: embeddings of the samples of checked `X` at `at`, the mean over their parts."""
     parts, owner = modality.cut(take(X, at))
-    made = parts_embedded(branches, modality, parts, len(owner), device)
-    sums = np.zeros((len(at), made.shape[1]))
-    np.add.at(sums, owner, made)
-    return np.asarray(sums / np.bincount(owner, minlength=len(at))[:, None])
+    return _means(parts_embedded(branches, modality, parts, len(owner), device), owner, len(at))
+
+
+def _means(of_parts: FloatArray, owner: IntArray, n: int) -> FloatArray:
+    """``(n, width)`` float64 mean over the parts of each sample."""
+    sums = np.zeros((n, of_parts.shape[1]))
+    np.add.at(sums, owner, of_parts)
+    return np.asarray(sums / np.bincount(owner, minlength=n)[:, None])
 
 
 def parts_embedded(
