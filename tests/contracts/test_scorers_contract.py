@@ -30,6 +30,8 @@ from unalike.scorers import (
     Outlier,
     PatchBank,
     PerBlock,
+    PlaceFusion,
+    PlaceGaussians,
     RelativeMahalanobis,
 )
 from unalike.scorers.build import build_scorer
@@ -93,10 +95,10 @@ def fresh(settings: Any) -> Any:
 
 
 def test_every_name_is_under_contract() -> None:
-    # ObjectiveScore takes one score per sample and no embedding: test_scorers_objective.py. PatchBank takes places:
-    # test_scorers_patches.py. PerBlock has no name.
+    # ObjectiveScore takes one score per sample and no embedding: test_scorers_objective.py. Three take places:
+    # test_scorers_patches.py, test_scorers_placefusion.py. PerBlock has no name.
     known = {type(scorer) for scorer in OURS} - {PerBlock, Contrasted}
-    known |= {ObjectiveScore, PatchBank, RelativeMahalanobis}
+    known |= {ObjectiveScore, PatchBank, PlaceFusion, PlaceGaussians, RelativeMahalanobis}
     assert {lookup.named("scorer", SCORERS, name) for name in SCORERS} == known
 
 

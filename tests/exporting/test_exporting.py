@@ -247,6 +247,16 @@ def test_patches_score_as_their_bank(metric):
     np.testing.assert_allclose(found, scorer.score(new), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("scorer", [scorers.PlaceGaussians(top=3), scorers.PlaceFusion(top=3, weight=0.7)])
+def test_places_score_as_by_their_gaussians(scorer):
+    rng = np.random.default_rng(0)
+    rows = (5 + rng.normal(size=(30, 9, 6)) * [1, 2, 3, 1, 2, 3] + np.arange(9)[:, None]).astype(np.float32)
+    scorer.fit(rows)
+    new = rows[:8] + rng.normal(size=(8, 9, 6)).astype(np.float32)
+    found = scoring_module(scorer, "a branch")(torch.from_numpy(new)).numpy()
+    np.testing.assert_allclose(found, scorer.score(new), rtol=1e-5)
+
+
 @pytest.mark.parametrize("reference", [[1.0], [2.0, 2.0], [0.0, 1.0, 1.0, 3.0, 3.0, 7.0]])
 def test_tails_between_on_and_beyond_the_reference_scores(reference):
     scores = np.array([-1.0, 0.0, 0.5, 1.0, 2.0, 2.5, 3.0, 5.0, 7.0, 7.1, 100.0])

@@ -8,7 +8,7 @@ import torch
 from unalike import Detector, load, modalities, save, thresholds
 from unalike.errors import InvalidParameter
 from unalike.modalities import tunedimages
-from unalike.scorers import LocalKNN, PatchBank
+from unalike.scorers import LocalKNN, PlaceFusion
 from unalike.seeding import RowGenerator, isolated
 
 
@@ -67,7 +67,7 @@ def test_with_weights_small_images_are_judged_whole_by_the_middle_of_the_network
 def test_with_weights_larger_images_are_judged_by_their_places(weights):
     modality = modalities.Image(network="test_efficientnet", weights=weights).fit(pictures(2, side=80)[:, None])
     (branch,) = modality.branches()
-    assert isinstance(branch.scorer, PatchBank)
+    assert isinstance(branch.scorer, PlaceFusion)
     assert branch.encoder.build(modality.schema).grid[0] >= 7
     assert modality.size_ == (80, 80)
     large = modalities.Image(network="test_efficientnet", weights=weights).fit(np.zeros((2, 1, 500, 250)))

@@ -112,8 +112,8 @@ def test_an_image_scores_alone_as_in_any_batch_and_from_a_source_as_from_an_arra
 
 
 def test_places_of_large_images_are_asked_for_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unalike.scorers.patches._CHUNK_BYTES", 5 * NORMAL[0].nbytes)
-    monkeypatch.setattr("unalike.scorers.patches._HELD_BYTES", 0)
+    monkeypatch.setattr("unalike.scorers.places.CHUNK_BYTES", 5 * NORMAL[0].nbytes)
+    monkeypatch.setattr("unalike.scorers.places.HELD_BYTES", 0)
     source = OnDemand(NORMAL)
     scorer = PatchBank(size=60, pool=100).fit(source)
     scorer.score(source)

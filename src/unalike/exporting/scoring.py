@@ -24,6 +24,9 @@ from unalike.scorers.neighbors import KNN
 from unalike.scorers.objective import ObjectiveScore
 from unalike.scorers.parametric import Centroid
 from unalike.scorers.patches import PatchBank
+from unalike.scorers.placefusion import PlaceFusion
+from unalike.scorers.placegaussians import PlaceGaussians
+from unalike.scorers.places import counted
 from unalike.scorers.ratio import NeighborRatio
 from unalike.types import FloatArray
 
@@ -145,6 +148,11 @@ class Patches(nn.Module):
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Scores ``(n,)``."""
+        distances = self.places(embeddings)
+        return distances.topk(self.counted(distances.shape[1]), dim=1).values.mean(dim=1)
+
+    def places(self, embeddings: Tensor) -> Tensor:
+        """Distances ``(n, places)``."""
         places = embeddings.shape[1]
         rows = ((embeddings - self.shift) / self.spread).reshape(-1, embeddings.shape[2])
         bank = self.bank
@@ -153,8 +161,50 @@ class Patches(nn.Module):
         product = (bank * bank).sum(dim=1).to(torch.float32) - 2.0 * rows.to(torch.float32) @ bank.to(torch.float32).T
         difference = bank[product.argmin(dim=1)].to(torch.float64) - rows.to(torch.float64)
         squared = (difference * difference).sum(dim=1)
-        distances = (squared / 2.0 if self.cosine else squared.sqrt()).reshape(-1, places)
-        return distances.topk(self.counted(places), dim=1).values.mean(dim=1)
+        return (squared / 2.0 if self.cosine else squared.sqrt()).reshape(-1, places)
+
+
+class Gaussians(nn.Module):
+    """`scorers.PlaceGaussians`."""
+
+    shift: Tensor
+    directions: Tensor
+    centre: Tensor
+    whitening: Tensor
+
+    def __init__(self, scorer: PlaceGaussians) -> None:
+        super().__init__()
+        self.top = scorer.top
+        self.register_buffer("shift", torch.from_numpy(scorer.shift_))
+        self.register_buffer("directions", torch.from_numpy(scorer.directions() / scorer.scale_[:, None]))
+        self.register_buffer("centre", torch.from_numpy(scorer.centre_))
+        self.register_buffer("whitening", torch.from_numpy(scorer.whitening_))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Scores ``(n,)``."""
+        distances = self.places(embeddings)
+        return distances.topk(counted(self.top, distances.shape[1]), dim=1).values.mean(dim=1)
+
+    def places(self, embeddings: Tensor) -> Tensor:
+        """Distances ``(n, places)``."""
+        rows = (embeddings.to(torch.float32) - self.shift) @ self.directions - self.centre
+        white = torch.matmul(rows.transpose(0, 1), self.whitening).to(torch.float64)  # (places, n, width)
+        return (white * white).mean(dim=2).sqrt().T
+
+
+class Fusing(nn.Module):
+    """`scorers.PlaceFusion`."""
+
+    def __init__(self, scorer: PlaceFusion) -> None:
+        super().__init__()
+        self.near, self.usual = Patches(scorer.bank_), Gaussians(scorer.gaussians_)
+        self.top, self.weight, self.units = scorer.top, scorer.weight, scorer.units_
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Scores ``(n,)``."""
+        near, usual = self.near.places(embeddings), self.usual.places(embeddings)
+        scores = near / self.units[0] + self.weight * (usual / self.units[1])
+        return scores.topk(counted(self.top, scores.shape[1]), dim=1).values.mean(dim=1)
 
 
 class Centre(nn.Module):
@@ -322,6 +372,8 @@ _MODULES: dict[type, Callable[[Any], nn.Module]] = {
     KNN: Nearest,
     LocalKNN: LocallyNearest,
     PatchBank: Patches,
+    PlaceFusion: Fusing,
+    PlaceGaussians: Gaussians,
     Centroid: Centre,
     Mahalanobis: Whitened,
     GaussianMixture: Mixture,

@@ -11,7 +11,7 @@ from unalike.encoders.raw import Raw
 from unalike.objectives.spoiled import SpoiledContrast
 from unalike.scorers.local import LocalKNN
 from unalike.scorers.neighbors import KNN
-from unalike.scorers.patches import PatchBank
+from unalike.scorers.placefusion import PlaceFusion
 from unalike.types import Branch, Training, View
 from unalike.views.compose import Compose
 from unalike.views.image import Affine, GaussianNoise, SymmetricFlip
@@ -70,7 +70,7 @@ def _small(network: str, weights: Any, side: int) -> tuple[Branch, ...]:
 
 
 def _large(network: str, weights: Any) -> tuple[Branch, ...]:
-    """A memory bank of places of its middle layers, frozen."""
+    """Places of its middle layers, frozen: a memory bank, and what is usual at each place."""
     layers: Any = _PATCH_LAYERS.get(network, _USUAL_PATCH_LAYERS)
     frozen = Timm(name=network, weights=weights, by_order=True, layers=layers, size=LARGE, frozen=True)
-    return (Branch(name="patches", encoder=frozen, scorer=PatchBank()),)
+    return (Branch(name="patches", encoder=frozen, scorer=PlaceFusion()),)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from unalike.scorers.objective import ObjectiveScore
     from unalike.scorers.parametric import Centroid
     from unalike.scorers.patches import PatchBank
+    from unalike.scorers.placefusion import PlaceFusion
+    from unalike.scorers.placegaussians import PlaceGaussians
     from unalike.scorers.ratio import NeighborRatio
     from unalike.scorers.svm import OneClassSVM
 
@@ -38,6 +40,8 @@ SCORERS = {
     "neighbor-ratio": "unalike.scorers.ratio:NeighborRatio",
     "relative-mahalanobis": "unalike.scorers.background:RelativeMahalanobis",
     "patch-bank": "unalike.scorers.patches:PatchBank",
+    "place-gaussians": "unalike.scorers.placegaussians:PlaceGaussians",
+    "place-fusion": "unalike.scorers.placefusion:PlaceFusion",
     "objective": "unalike.scorers.objective:ObjectiveScore",
 }
 """Names that ``scorer=`` takes. What cannot be made from a name alone is only exported."""
@@ -65,6 +69,8 @@ __all__ = [
     "Outlier",
     "PatchBank",
     "PerBlock",
+    "PlaceFusion",
+    "PlaceGaussians",
     "RelativeMahalanobis",
 ]
 

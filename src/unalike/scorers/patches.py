@@ -15,20 +15,24 @@ import numpy as np
 
 from unalike.data import evenly, group_codes
 from unalike.errors import InvalidInput, InvalidParameter
-from unalike.scorers.arrays import is_share, require_choice, require_count, require_fitted, unit_rows
+from unalike.scorers.arrays import require_choice, require_count, require_fitted, unit_rows
 from unalike.scorers.coreset import greedy_coreset
+from unalike.scorers.places import (
+    FOLDS,
+    LARGEST_REFERENCE,
+    SomePlaces,
+    check_top,
+    checked_places,
+    counted,
+    held,
+    joined,
+    step_of,
+    units,
+)
 from unalike.scorers.reference import folds_of
 from unalike.scorers.search import Search, Skip
 from unalike.seeding import numpy_generator
 from unalike.types import FloatArray, IntArray, PlaceEmbeddings
-
-_CHUNK_BYTES = 32 * 2**20
-_HELD_BYTES = 256 * 2**20
-_FOLDS = 3
-_LARGEST_REFERENCE = 300
-"""Images, where none are given: each is embedded again."""
-_LEAST_SPREAD = 0.05
-"""Of a channel, as a share of the mean one: one that hardly moves in training would drown the others if it did."""
 
 
 @dataclass(kw_only=True)
@@ -99,8 +103,7 @@ class PatchBank:
     def __post_init__(self) -> None:
         for name in ("size", "pool", "projected", "chunk_mb"):
             require_count(name, getattr(self, name))
-        if not is_share(self.top):
-            require_count("top", self.top, "an integer of at least 1, or a share of the places above 0 and below 1")
+        check_top(self.top)
         require_choice("pictured", self.pictured, (True, False))
         require_choice("absorbing", self.absorbing, (True, False))
         require_choice("metric", self.metric, ("euclidean", "cosine"))
@@ -111,21 +114,26 @@ class PatchBank:
         self, embeddings: PlaceEmbeddings, reference: PlaceEmbeddings | None = None, groups: IntArray | None = None
     ) -> Self:
         """Choose the bank from the places of ``n`` normal images, and score the reference."""
+        self.reference_scores_: FloatArray = self.joined(self.fit_places(embeddings, reference, groups))
+        return self
+
+    def fit_places(
+        self, embeddings: PlaceEmbeddings, reference: PlaceEmbeddings | None, groups: IntArray | None
+    ) -> FloatArray:
+        """Choose the bank; ``(r, places)`` scores of the reference's places."""
         n = len(embeddings)
         if n == 0:
             raise InvalidInput("`embeddings` must hold at least one image; got none. Give normal images.")
         codes = np.arange(n) if groups is None else group_codes(groups.tolist(), n)
         embeddings = held(embeddings)
         pool, owner = self._pooled(embeddings)
-        self._settle(pool)
+        self.mean_, self.scale_ = units(pool)
         pool = (pool - self.mean_) / self.scale_
         self._keep(self._chosen(pool))
         self.absorbed_ = 0
         if reference is not None:
-            self.reference_scores_ = self.score(reference)
-        else:
-            self.reference_scores_ = self._cross_fitted(embeddings, pool, owner, codes)
-        return self
+            return self.places(reference)
+        return self._cross_fitted(embeddings, pool, owner, codes)
 
     def score(self, embeddings: PlaceEmbeddings) -> FloatArray:
         """``(n,)`` float64 scores of ``n`` images; at least 0."""
@@ -150,21 +158,24 @@ class PatchBank:
         groups : ndarray, optional
             ``(n,)``: an image does not count those of its own group.
         """
+        return self.joined(self.absorb_places(embeddings, groups))
+
+    def absorb_places(self, embeddings: PlaceEmbeddings, groups: IntArray | None) -> FloatArray:
+        """As `absorb`, ``(n, places)`` scores of their places."""
         require_fitted(self, "bank_")
         n, embeddings = len(embeddings), held(embeddings)
         codes = np.arange(n) if groups is None else group_codes(groups.tolist(), n)
         plain = self.places(embeddings)  # (n, places)
         if not self.absorbing or plain[:, : self.counted(plain.shape[1])].size > len(self.bank_):
-            return self.joined(plain)
+            return plain
         farthest = np.argsort(-plain, axis=1, kind="stable")[:, : self.counted(plain.shape[1])]
         new = [rows[np.arange(len(at))[:, None], farthest[at]] for at, rows in self._standardised(embeddings)]
         added = np.concatenate(new).reshape(farthest.size, -1)
         skip = Skip(np.repeat(codes, plain.shape[1]), np.repeat(codes, farthest.shape[1]))
         beside = self._distances(embeddings, Search(added, metric=self.metric, chunk_mb=self.chunk_mb), skip)
-        scores = self.joined(np.fmin(plain, beside))
         self._keep(np.concatenate([self.bank_, added]))
         self.absorbed_ += len(added)
-        return scores
+        return np.fmin(plain, beside)
 
     def robust(self) -> Self:
         """The same settings for images with anomalies among them: the farthest places of held-out ones stay outside.
@@ -184,17 +195,25 @@ class PatchBank:
         before them. Absorbed patches leave the bank, to be absorbed again.
         """
         require_fitted(self, "bank_")
-        if self.absorbed_:
-            self._keep(self.bank_[: len(self.bank_) - self.absorbed_])
-            self.absorbed_ = 0
+        self.forget_absorbed()
         if reference is None:
-            new = self.score(_Some(embeddings, evenly(len(embeddings), _LARGEST_REFERENCE)))
-        pool = (self._pooled(embeddings)[0] - self.mean_) / self.scale_
-        self._keep(self._chosen(np.concatenate([self.bank_, pool])))
+            new = self.score(SomePlaces(embeddings, evenly(len(embeddings), LARGEST_REFERENCE)))
+        self.add_places(embeddings)
         self.reference_scores_ = (
             np.concatenate([self.reference_scores_, new]) if reference is None else self.score(reference)
         )
         return self
+
+    def add_places(self, embeddings: PlaceEmbeddings) -> None:
+        """Choose the bank anew, as `add`, without reference scores."""
+        pool = (self._pooled(embeddings)[0] - self.mean_) / self.scale_
+        self._keep(self._chosen(np.concatenate([self.bank_, pool])))
+
+    def forget_absorbed(self) -> None:
+        """Let what was absorbed leave the bank."""
+        if self.absorbed_:
+            self._keep(self.bank_[: len(self.bank_) - self.absorbed_])
+            self.absorbed_ = 0
 
     def state(self) -> dict[str, Any]:
         require_fitted(self, "bank_")
@@ -207,8 +226,8 @@ class PatchBank:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.mean_: FloatArray = np.asarray(state["mean"], dtype=np.float32)
-        self.scale_: FloatArray = np.asarray(state["scale"], dtype=np.float32)
+        self.mean_ = np.asarray(state["mean"], dtype=np.float32)
+        self.scale_ = np.asarray(state["scale"], dtype=np.float32)
         self.reference_scores_ = np.asarray(state["reference_scores"], dtype=np.float64)
         self.absorbed_ = int(state["absorbed"])
         self._keep(np.array(state["bank"], dtype=np.float32))
@@ -228,26 +247,20 @@ class PatchBank:
         each = min(self.pool // len(images), first.shape[1])
         pool = np.empty((len(images) * each, first.shape[2]), dtype=np.float32)
         filled = 0
-        for start in range(0, len(images), _step(first)):
-            at = images[start : start + _step(first)]
+        for start in range(0, len(images), step_of(first)):
+            at = images[start : start + step_of(first)]
             for image, rows in zip(at.tolist(), checked_places(embeddings[at]), strict=True):
                 drawn = numpy_generator(self.seed, "places", image).permutation(len(rows))[:each]
                 pool[filled : filled + each] = rows[np.sort(drawn)]
                 filled += each
         return pool, np.repeat(images, each)
 
-    def _settle(self, pool: FloatArray) -> None:
-        spread = pool.std(axis=0, dtype=np.float64)
-        spread = np.maximum(spread, _LEAST_SPREAD * float(spread.mean()))
-        self.mean_ = pool.mean(axis=0, dtype=np.float64).astype(np.float32)
-        self.scale_ = np.where(spread > 0.0, spread, 1.0).astype(np.float32)
-
     def _standardised(self, embeddings: PlaceEmbeddings) -> Iterator[tuple[IntArray, FloatArray]]:
         """Positions ``(m,)`` of images and their places ``(m, places, width)``, a chunk at a time."""
         n = len(embeddings)
         if n == 0:
             return
-        step = _step(checked_places(embeddings[np.arange(1)])) if n > 1 else 1
+        step = step_of(checked_places(embeddings[np.arange(1)])) if n > 1 else 1
         for start in range(0, n, step):
             at = np.arange(start, min(start + step, n))
             rows = checked_places(embeddings[at], width=len(self.mean_))
@@ -266,83 +279,24 @@ class PatchBank:
         self, embeddings: PlaceEmbeddings, pool: FloatArray, owner: IntArray, codes: IntArray
     ) -> FloatArray:
         if len(embeddings) == 1:
-            return np.zeros(1)
-        chosen = evenly(len(embeddings), _LARGEST_REFERENCE)
-        fold = folds_of(len(embeddings), codes, _FOLDS)
-        scores = np.empty(len(chosen))
+            return np.zeros((1, checked_places(embeddings[np.arange(1)]).shape[1]))
+        chosen = evenly(len(embeddings), LARGEST_REFERENCE)
+        fold = folds_of(len(embeddings), codes, FOLDS)
+        scores: list[FloatArray] = [np.empty(0)] * len(chosen)
         for number in np.unique(fold[chosen]).tolist():
             rows = pool[fold[owner] != number]
             other = replace(self)
             other.mean_, other.scale_ = self.mean_, self.scale_
             other._keep(other._chosen(rows if len(rows) else pool))
-            of_fold = fold[chosen] == number
-            scores[of_fold] = other.score(_Some(embeddings, chosen[of_fold]))
-        return scores
+            of_fold = np.flatnonzero(fold[chosen] == number)
+            for position, places in zip(of_fold, other.places(SomePlaces(embeddings, chosen[of_fold])), strict=True):
+                scores[position] = places
+        return np.stack(scores)
 
     def joined(self, places: FloatArray) -> FloatArray:
         """``(n,)``: what `score` makes of ``(n, places)`` scores of places; each image as if it came alone."""
-        farthest = np.sort(places, axis=1)[:, places.shape[1] - self.counted(places.shape[1]) :]
-        return np.asarray(np.ascontiguousarray(farthest).mean(axis=1))
+        return joined(places, self.top)
 
     def counted(self, every: int) -> int:
         """How many of an image's `every` places make its score."""
-        return max(round(self.top * every), 1) if is_share(self.top) else min(int(self.top), every)
-
-
-@dataclass(frozen=True)
-class _Some:
-    """Some of the images."""
-
-    embeddings: PlaceEmbeddings
-    chosen: IntArray
-
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    def __getitem__(self, positions: IntArray) -> FloatArray:
-        return self.embeddings[self.chosen[positions]]
-
-
-def checked_places(values: Any, *, width: int | None = None) -> FloatArray:
-    """`values` as finite float32 ``(n, places, width)``.
-
-    Raises
-    ------
-    InvalidInput
-        Of another shape, not numbers, not finite, or of another width.
-    """
-    places = np.asarray(values)
-    if places.ndim != 3 or 0 in places.shape[1:] or places.dtype.kind not in "fiub":
-        raise InvalidInput(
-            f"`embeddings` must have shape (images, places, width); got shape {places.shape} and type {places.dtype}. "
-            "Give a PatchBank what an encoder's `locations` returns."
-        )
-    if width is not None and places.shape[2] != width:
-        raise InvalidInput(
-            f"`embeddings` must have the width that the scorer was fitted on, {width}; got {places.shape[2]}. Embed "
-            "with the same encoder."
-        )
-    unusable = np.flatnonzero(~np.isfinite(places).all(axis=(1, 2)))
-    if len(unusable):
-        raise InvalidInput(
-            f"`embeddings` must be finite; got NaN or infinity in {len(unusable)} of {len(places)} images, first in "
-            f"image {unusable[0]}. Look at the encoder or its input there."
-        )
-    return np.ascontiguousarray(places, dtype=np.float32)
-
-
-def held(embeddings: PlaceEmbeddings) -> PlaceEmbeddings:
-    """The same in memory, where they fit into 256 MiB."""
-    n = len(embeddings)
-    if isinstance(embeddings, np.ndarray) or n == 0:
-        return embeddings
-    first = checked_places(embeddings[np.arange(1)])
-    if n * first.nbytes > _HELD_BYTES:
-        return embeddings
-    step = _step(first)
-    return np.concatenate([embeddings[np.arange(start, min(start + step, n))] for start in range(0, n, step)])
-
-
-def _step(places: FloatArray) -> int:
-    """Images at a time."""
-    return max(_CHUNK_BYTES // int(places[0].nbytes), 1)
+        return counted(self.top, every)
