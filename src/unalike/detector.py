@@ -177,9 +177,9 @@ class Detector(Detecting):
         entities : sequence of length n, optional
             Strings or ints: the machine, customer or camera that each sample is of, for a threshold per entity.
         anomalies : as `X`, optional
-            A few labelled anomalies; what trains learns to keep normal samples apart from them, and for tables and
-            series two more branches ask which is nearer, something normal or a labelled anomaly. The column that names
-            the rows of a table may be missing. Of series: records that hold the anomaly and no more around it.
+            A few labelled anomalies; what trains learns to keep normal samples apart from them, and for tables,
+            series and texts more branches ask which is nearer, something normal or a labelled anomaly. The column that
+            names the rows of a table may be missing. Of series: records that hold the anomaly and no more around it.
         checkpoint : str or Path, optional
             Folder in which training is kept; made when it is not there. The same fit with the same folder goes on
             where an earlier one was stopped, and does not train finished branches again.

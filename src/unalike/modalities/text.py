@@ -187,6 +187,10 @@ class Text:
         """The pipeline of `modalities.tunedtexts`."""
         return tunedtexts.branches(self.model)
 
+    def labelled_branches(self) -> tuple[Branch, ...]:
+        """Beside those of `branches` where there are labelled anomalies (docs/decisions/0015)."""
+        return tunedtexts.labelled_branches(self.model)
+
     def state(self) -> dict[str, Any]:
         """The length of a part."""
         self._need_fit()

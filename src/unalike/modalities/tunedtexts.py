@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from unalike.encoders.lexical import Lexical
@@ -10,6 +11,7 @@ from unalike.encoders.tokencontext import TokenContext
 from unalike.objectives.tokens import TokenPrediction
 from unalike.scorers.neighbors import KNN
 from unalike.scorers.objective import ObjectiveScore
+from unalike.scorers.ratio import NeighborRatio
 from unalike.types import Branch, Training
 
 
@@ -39,3 +41,17 @@ def branches(model: Any) -> tuple[Branch, ...]:
     if model is None:
         return lexical, tokens
     return Branch(name="meaning", encoder=PretrainedText(model=model), scorer=near), lexical, tokens
+
+
+def labelled_branches(model: Any) -> tuple[Branch, ...]:
+    """Beside them where there are labelled anomalies: which is nearer, a normal text or one of those?
+
+    Parameters
+    ----------
+    model
+        As in `modalities.Text`.
+    """
+    words = Branch(name="labelled-lexical", encoder=Lexical(), scorer=NeighborRatio(log=False), weight=2.0)
+    if model is None:
+        return (words,)
+    return replace(words, name="labelled-meaning", encoder=PretrainedText(model=model)), words
