@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unalike.embeddings import embed, embed_batch, floating_type
+from unalike.embeddings import embed, embed_batch, floating_type, ready
 
 CPU = torch.device("cpu")
 DATA = torch.linspace(-1, 1, 60).reshape(20, 3)
@@ -70,3 +70,36 @@ def test_precision_of_a_module() -> None:
     assert floating_type(counted) == torch.float32
     counted.register_buffer("center", torch.zeros(2, dtype=torch.float64))
     assert floating_type(counted) == torch.float64
+
+
+class Sizes(nn.Module):
+    """Notes how many samples each pass gets; says how large its maps are."""
+
+    def __init__(self, largest_map: int) -> None:
+        super().__init__()
+        self.largest_map = largest_map
+        self.sizes: list[int] = []
+
+    def forward(self, data: Tensor) -> Tensor:
+        self.sizes.append(len(data))
+        return data.flatten(1)
+
+
+def test_a_pass_takes_no_more_samples_than_its_largest_map_allows() -> None:
+    data = torch.rand(10, 3)
+    for largest, sizes in ((0, [10]), (5 * 2**20, [4, 4, 2]), (2**30, [1] * 10)):
+        encoder = Sizes(largest)
+        np.testing.assert_array_equal(embed_batch(encoder, data, CPU), data.numpy())
+        assert encoder.sizes == sizes
+
+
+def test_what_is_ready_is_left_alone_and_a_part_that_trains_is_not() -> None:
+    encoder = network().train()
+    encoder[1].eval()
+    assert not any(module.training for module in ready(encoder, CPU).modules())
+    encoder[3].train()
+    assert not ready(encoder, CPU)[3].training
+    calls = []
+    encoder.train = lambda mode=True: calls.append(mode)  # type: ignore[method-assign]
+    ready(encoder, CPU)
+    assert calls == []

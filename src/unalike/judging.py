@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unalike.data import split
-from unalike.embeddings import Located, embed, embed_batch
+from unalike.embeddings import Located, embed, embed_batch, ready
 from unalike.encoders.build import build_encoder
 from unalike.encoders.skip import SkipConnection
 from unalike.errors import InvalidParameter
@@ -106,7 +106,7 @@ def to_judge(encoder: nn.Module, scorer: Any, load: Loader, n: int, device: torc
     """What a scorer takes: ``(n, width)`` embeddings or, where it judges places, what embeds these on demand."""
     if not judges_places(scorer):
         return embed(encoder, load, n, device=device)
-    return Located(encoder.eval().to(device), load, n, device)
+    return Located(ready(encoder, device), load, n, device)
 
 
 def for_scorer(encoder: nn.Module, scorer: Any, parts: Parts, device: torch.device, passes: Passes | None) -> Any:
@@ -229,7 +229,7 @@ def score_parts(judges: Mapping[str, Judge], load: Loader, n: int, device: torch
     """``(n,)`` scores by each judge; the parts are loaded once, a chunk at a time."""
     scores: dict[str, list[FloatArray]] = {name: [] for name in judges}
     for judge in judges.values():
-        judge.encoder.eval().to(device)
+        ready(judge.encoder, device)
     embedding = [judge.encoder for judge in judges.values() if not judges_places(judge.scorer)]
     several = {encoder for encoder in embedding if embedding.count(encoder) > 1}
     start, chunk = 0, _FIRST

@@ -387,6 +387,15 @@ def test_lite_networks_are_scaled_as_they_were_trained():
     assert torch.allclose(encoder.scale.std * 255, torch.tensor(128.0))
 
 
+def test_the_largest_map_is_known_in_bytes():
+    encoder, sizes = built(Timm(name="test_efficientnet"), 3, 64, 48), []
+    for module in encoder.network.modules():
+        module.register_forward_hook(lambda _, __, given: sizes.append(given[0].numel() * 4))
+    with torch.no_grad():
+        encoder(images(2, 3, 64, 48))
+    assert encoder.largest_map == max(sizes) > 64 * 48 * 4
+
+
 def test_places_are_the_maps_of_the_layers_on_the_finest_grid():
     settings = Timm(name="test_efficientnet", layers=(1, 2))
     encoder, data = built(settings, 3, 64, 64), images(2, 3, 64, 64)

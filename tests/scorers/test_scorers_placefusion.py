@@ -41,6 +41,22 @@ class OnDemand:
         return self.values[positions]
 
 
+@pytest.mark.parametrize("settings", [SMALL, *BOTH], ids=lambda s: type(s).__name__)
+def test_an_image_that_is_judged_is_embedded_once(settings) -> None:
+    class Counting(OnDemand):
+        asked = 0
+
+        def __getitem__(self, positions: np.ndarray) -> np.ndarray:
+            Counting.asked += len(positions)
+            return super().__getitem__(positions)
+
+    scorer = fresh(settings).fit(NORMAL)
+    for n in (1, 5):
+        Counting.asked = 0
+        np.testing.assert_array_equal(scorer.score(Counting(HELD[:n])), scorer.score(HELD[:n]))
+        assert Counting.asked == n
+
+
 def test_distances_are_scipys_under_the_mixture_of_a_place_and_of_all() -> None:
     scorer = PlaceGaussians(width=6, pooled=15.0).fit(NORMAL)
     z = (((NORMAL - scorer.shift_) / scorer.scale_) @ scorer.directions()).astype(np.float64)

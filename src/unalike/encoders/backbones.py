@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from unalike.encoders.checks import image_shape, needs, one_of, whole
 from unalike.encoders.convnet import ChannelScale, channels_last
-from unalike.encoders.locations import finest, middle, numbered, on_one_grid
+from unalike.encoders.locations import finest, largest_map, middle, numbered, on_one_grid
 from unalike.encoders.networks import freeze_all_but, make_network, pretrained_moments
 from unalike.errors import InvalidParameter
 from unalike.types import Schema
@@ -138,6 +138,7 @@ class Backbone(nn.Module):
     """Resize, standardise, run the network, pool: ``(n, channels, height, width) -> (n, width)``.
 
     `grid` is ``(rows, columns)`` of the places of `locations`, or None where the settings name no layers.
+    `largest_map` is the size in bytes of the largest map that the network makes of one image.
 
     Parameters
     ----------
@@ -236,7 +237,9 @@ class Backbone(nn.Module):
         try:
             with torch.no_grad():
                 blank = torch.zeros(1, channels, *self.size)
-                width = self(blank).shape[1]
+                with largest_map(self.network) as largest:
+                    width = self(blank).shape[1]
+                self.largest_map = largest[0]
                 if self.taken is not None and self.grid is None:
                     self.grid = finest(self._maps(blank))
         except (RuntimeError, AssertionError, ValueError) as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from unalike.errors import InvalidParameter
@@ -56,6 +57,23 @@ def finest(maps: Sequence[Tensor]) -> tuple[int, int]:
     """Rows and columns of the map with most places."""
     shapes = [(int(part.shape[-2]), int(part.shape[-1])) for part in maps]
     return max(shapes, key=lambda shape: shape[0] * shape[1])
+
+
+@contextmanager
+def largest_map(network: nn.Module) -> Iterator[list[int]]:
+    """What a pass inside the block finds: the size in bytes of the largest tensor that a module gives for one image."""
+    largest = [0]
+
+    def look(_: nn.Module, __: Any, given: Any) -> None:
+        if isinstance(given, Tensor) and given.ndim:
+            largest[0] = max(largest[0], given.numel() * given.element_size() // max(len(given), 1))
+
+    hooks = [module.register_forward_hook(look) for module in network.modules()]
+    try:
+        yield largest
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def middle(network: Any, channels: int, size: tuple[int, int]) -> tuple[list[int], bool]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from unalike.branch import FittedBranch, encoded_scores
 from unalike.data import count, take
 from unalike.decisions import Explanation, Explanations, Part
+from unalike.embeddings import ready
 from unalike.explanation import heat
 from unalike.explanation.samples import check_most_places, chosen_positions
 from unalike.judging import judges_places
@@ -75,7 +76,7 @@ class Viewer:
         # Scored together, as `detect` does it: alone, the last bits of a network's output differ.
         scores = self.score(chosen)
         for branch in self.branches:
-            branch.judge.encoder.eval().to(self.device)
+            ready(branch.judge.encoder, self.device)
         names = self.modality.ids(X)[positions].tolist()
         return Explanations(
             tuple(

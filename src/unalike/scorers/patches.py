@@ -142,7 +142,7 @@ class PatchBank:
     def places(self, embeddings: PlaceEmbeddings) -> FloatArray:
         """``(n, places)`` float64: distance of each place to the nearest patch of the bank."""
         require_fitted(self, "bank_")
-        return self._distances(embeddings, self._search)
+        return self._distances(held(embeddings), self._search)
 
     def absorb(self, embeddings: PlaceEmbeddings, groups: IntArray | None = None) -> FloatArray:
         """Take in the farthest places of each held-out image, as many as score; ``(n,)`` scores without its own.

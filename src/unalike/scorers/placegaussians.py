@@ -141,7 +141,7 @@ class PlaceGaussians:
     def places(self, embeddings: PlaceEmbeddings) -> FloatArray:
         """``(n, places)`` float64: Mahalanobis distance of each place, over the root of the width."""
         require_fitted(self, "whitening_")
-        found = [self._distances(rows) for _, rows in self._projected(embeddings, places=len(self.mean_))]
+        found = [self._distances(rows) for _, rows in self._projected(held(embeddings), places=len(self.mean_))]
         return np.stack([row for rows in found for row in rows]) if found else np.zeros((0, len(self.mean_)))
 
     def add(

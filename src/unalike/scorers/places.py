@@ -97,7 +97,8 @@ def held(embeddings: PlaceEmbeddings) -> PlaceEmbeddings:
     if n * first.nbytes > HELD_BYTES:
         return embeddings
     step = step_of(first)
-    return np.concatenate([embeddings[np.arange(start, min(start + step, n))] for start in range(0, n, step)])
+    # An image alone must not be embedded twice.
+    return np.concatenate([first, *(embeddings[np.arange(at, min(at + step, n))] for at in range(1, n, step))])
 
 
 def step_of(places: FloatArray) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from unalike.branch import FittedBranch
-from unalike.embeddings import embed_batch
+from unalike.embeddings import embed_batch, ready
 from unalike.judging import Judge
 from unalike.modalities.windows import Windows, judged
 from unalike.records import Records, Segment
@@ -70,7 +70,7 @@ class Scoring:
         self.judges = {branch.settings.name: branch.judge for branch in branches}
         self._alone = {name: Alone() for name, judge in self.judges.items() if isinstance(judge.scorer, KNN)}
         for judge in self.judges.values():
-            judge.encoder.eval().to(device)
+            ready(judge.encoder, device)
 
     def ends(self, before: FloatArray, new: FloatArray) -> FloatArray:
         """``(t,)`` score of the window that ends at each new step; NaN where there is none, or too little was measured.
