@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import importlib
 import json
 import os
 import resource
@@ -25,6 +26,8 @@ from typing import Any
 from benchmarks.harness import THREAD_VARIABLES
 
 PARTS = ("loss",)
+ELSEWHERE = ("train", "reach", "grow", "start", "detect")
+"""Parts with a file of their own, `speed_train` and so on; each has ``--help``."""
 COLUMNS = ("contender", "batch", "width", "threads", "seconds", "cpu_seconds", "peak_mb", "loss", "failed")
 SIZES = (256, 1024, 4096, 8192, 16384, 32768)
 WIDTH, TEMPERATURE = 128, 0.5
@@ -131,6 +134,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         contender, batch, rounds, memory = given[1:]
         print(json.dumps(measure(contender, int(batch), int(rounds), float(memory))))
         return
+    if given[:1] and given[0] in ELSEWHERE:
+        _elsewhere(given[0], given[1:])
+        return
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/speed_loss.csv"))
@@ -141,6 +147,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--memory", type=float, default=8.0, help="GB that a loss may take beside its inputs")
     told = parser.parse_args(given)
     run(told.out, told.sizes, told.contenders, told.threads, told.rounds, told.memory)
+
+
+def _elsewhere(part: str, arguments: Sequence[str]) -> None:
+    if part in ("start", "detect"):
+        from benchmarks import speed_use
+
+        speed_use.main(part, arguments)
+    else:
+        importlib.import_module(f"benchmarks.speed_{part}").main(arguments)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,18 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from unalike import parallel
-from unalike.objectives import CARLA, CSI, ChannelContrast, InjectedContrast, MoCo, PaAno, SupCon, TemporalContrast
+from unalike.objectives import (
+    CARLA,
+    CSI,
+    ChannelContrast,
+    InjectedContrast,
+    MoCo,
+    PaAno,
+    SimCLR,
+    SupCon,
+    TemporalContrast,
+    Triplet,
+)
 from unalike.objectives.build import build_objective
 from unalike.objectives.losses import info_nce, nt_xent
 from unalike.seeding import RowGenerator, isolated
@@ -78,6 +89,8 @@ OBJECTIVES = {
     "nt-xent": lambda encoder: Bare(encoder, nt_xent),
     "info-nce": lambda encoder: Bare(encoder, info_nce),
     "simclr": "simclr",
+    "simclr, hard": SimCLR(hardness=0.5),
+    "triplet": Triplet(),
     "synthetic-contrast": "synthetic-contrast",
 }
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from unalike.objectives.defects import SyntheticDefect
     from unalike.objectives.icl import ICL
     from unalike.objectives.injected import InjectedContrast
+    from unalike.objectives.margin import Triplet
     from unalike.objectives.meanshift import MeanShifted
     from unalike.objectives.moco import MoCo
     from unalike.objectives.paano import PaAno
@@ -49,6 +50,7 @@ NAMES = {
     "synthetic-contrast": "unalike.objectives.synthetic:SyntheticContrast",
     "temporal": "unalike.objectives.temporal:TemporalContrast",
     "token-prediction": "unalike.objectives.tokens:TokenPrediction",
+    "triplet": "unalike.objectives.margin:Triplet",
 }
 
 _TOOLS = {
@@ -78,6 +80,7 @@ __all__ = [
     "SyntheticDefect",
     "TemporalContrast",
     "TokenPrediction",
+    "Triplet",
 ]
 
 

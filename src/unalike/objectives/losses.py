@@ -21,12 +21,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from unalike.errors import InvalidInput, InvalidParameter
+from unalike.objectives.hard import among_hard, check_hardness
 from unalike.objectives.pairs import at_unit_length
 from unalike.objectives.tiled import in_tiles, log_sum_exp, without, without_own
 from unalike.parallel import gather, rank
 
 
-def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5, index: Tensor | None = None) -> Tensor:
+def nt_xent(
+    first: Tensor, second: Tensor, temperature: float = 0.5, index: Tensor | None = None, hardness: float = 0.0
+) -> Tensor:
     """Normalised-temperature cross entropy, the loss of SimCLR.
 
     Each of the ``2n`` rows must find its pair among the other ``2n - 1``, in both directions.
@@ -40,6 +43,9 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5, index: Tens
     index : Tensor, optional
         ``(n,)`` whole numbers: rows with the same one come from the same sample and are no negatives of each
         other. None: all rows come from different samples.
+    hardness : float
+        How much more similar negatives weigh, 0 or more: a negative with cosine ``s`` counts in proportion to
+        ``exp(hardness * s / temperature)``, with weights of mean 1 for each anchor. 0: all alike.
 
     Returns
     -------
@@ -51,15 +57,17 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5, index: Tens
     InvalidInput
         `first` and `second` are not two matrices of one shape with at least one row, or `index` has another length.
     InvalidParameter
-        `temperature` is not above 0.
+        `temperature` is not above 0, or `hardness` is below.
 
     References
     ----------
     Chen, Kornblith, Norouzi and Hinton, "A simple framework for contrastive learning of visual
-    representations", ICML 2020, equation 1.
+    representations", ICML 2020, equation 1. Hardness: Robinson, Chuang, Sra and Jegelka, "Contrastive learning with
+    hard negative samples", ICLR 2021, equation 4 without its correction for false negatives.
     """
     _check_pairs("first", first, "second", second)
     check_temperature(temperature)
+    check_hardness(hardness)
     n = len(first)
     with torch.autocast(first.device.type, enabled=False):
         anchors = torch.cat((at_unit_length(first), at_unit_length(second)))  # (2n, d)
@@ -69,11 +77,14 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5, index: Tens
         pair = row.roll(n) + offset  # (2n,) where each anchor's pair stands among the candidates
         if index is not None:
             _check_rows("index", index, first)
+        if hardness > 0.0:
+            own = rank() * n + row % n if index is None else index.repeat(2)  # (2n,) sample of each anchor
+            return among_hard(anchors, candidates, pair, (own, gather(own)), temperature, hardness)
         if in_tiles(len(anchors), len(candidates)):
             alike = anchors * candidates.index_select(0, pair)  # (2n, d)
             ids = (row + offset, torch.arange(len(candidates), device=row.device))
-            own = ids if index is None else (index.repeat(2), gather(index.repeat(2)))
-            total = log_sum_exp(anchors, candidates, temperature, without_own(*own, pair))  # (2n,)
+            ids = ids if index is None else (index.repeat(2), gather(index.repeat(2)))
+            total = log_sum_exp(anchors, candidates, temperature, without_own(*ids, pair))  # (2n,)
             return (total - alike.sum(dim=1) / temperature).mean()
         logits = anchors @ candidates.T / temperature  # (2n, 2N)
         if index is None:

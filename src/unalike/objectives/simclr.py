@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from unalike.errors import InvalidInput
+from unalike.objectives.hard import check_hardness
 from unalike.objectives.head import check_head, head_for
 from unalike.objectives.losses import check_temperature, nt_xent
 from unalike.objectives.pairs import make_plain, two_views
@@ -21,6 +23,12 @@ class SimCLR:
     ----------
     temperature : float
         Of `unalike.objectives.losses.nt_xent`, above 0.
+    hardness : float
+        How much more negatives that are like the anchor weigh, 0 or more (`nt_xent`); 0: all alike. With it
+        near-copies push each other away all the more: tell them by groups.
+    across_groups : bool
+        Only samples of other groups are negatives, so that near-copies do not repel each other. `fit` must be given
+        groups, of which a batch should hold many.
     head_layers : int
         Linear layers of the projection head, 1 to 3.
     head_width : int
@@ -36,10 +44,13 @@ class SimCLR:
     References
     ----------
     Chen, Kornblith, Norouzi and Hinton, "A simple framework for contrastive learning of visual
-    representations", ICML 2020.
+    representations", ICML 2020. Hardness: Robinson, Chuang, Sra and Jegelka, "Contrastive learning with hard negative
+    samples", ICLR 2021.
     """
 
     temperature: float = 0.5
+    hardness: float = 0.0
+    across_groups: bool = False
     head_layers: int = 2
     head_width: int = 128
     head_hidden: int | None = None
@@ -47,11 +58,13 @@ class SimCLR:
     def __post_init__(self) -> None:
         make_plain(self)
         check_temperature(self.temperature)
+        check_hardness(self.hardness)
         check_head(layers=self.head_layers, out=self.head_width, hidden=self.head_hidden)
 
     def build(self, encoder: nn.Module) -> SimCLRObjective:
         """Put `encoder` under a new projection head, whose weights torch's generator draws."""
-        return SimCLRObjective(encoder, head_for(encoder, self), self.temperature)
+        head = head_for(encoder, self)
+        return SimCLRObjective(encoder, head, self.temperature, self.hardness, across_groups=self.across_groups)
 
 
 class SimCLRObjective(nn.Module):
@@ -64,15 +77,27 @@ class SimCLRObjective(nn.Module):
     ----------
     encoder, head : Module
         ``(n, ...) -> (n, width)`` and ``(n, width) -> (n, head_width)``.
-    temperature : float
+    temperature, hardness : float
         Of the loss.
+    across_groups : bool
+        As in `SimCLR`.
     """
 
-    def __init__(self, encoder: nn.Module, head: nn.Module, temperature: float) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        head: nn.Module,
+        temperature: float,
+        hardness: float = 0.0,
+        *,
+        across_groups: bool = False,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
         self.temperature = temperature
+        self.hardness = hardness
+        self.across_groups = across_groups
 
     def forward(self, batch: Batch, views: View, generator: RowGenerator) -> Tensor:
         """Scalar loss of the batch's ``n`` positive pairs."""
@@ -84,6 +109,20 @@ class SimCLRObjective(nn.Module):
         return two_views(batch, views, generator)
 
     def loss(self, z: Tensor, batch: Batch) -> Tensor:
-        """Scalar loss of the projections ``(2n, head_width)`` of `pairs`."""
+        """Scalar loss of the projections ``(2n, head_width)`` of `pairs`.
+
+        Raises
+        ------
+        InvalidInput
+            With `across_groups`, when the batch has none.
+        """
         first, second = z.chunk(2)
-        return nt_xent(first, second, self.temperature, batch.index)
+        alike = batch.index
+        if self.across_groups:
+            if batch.group is None:
+                raise InvalidInput(
+                    "`across_groups` must go with groups of the training samples; got none. Give groups= to `fit` "
+                    "(unalike.find_groups(X) makes them of near-copies), or leave across_groups=False."
+                )
+            alike = batch.group
+        return nt_xent(first, second, self.temperature, alike, self.hardness)
