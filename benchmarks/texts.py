@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score
 from benchmarks import harness, texts_data, texts_peers, texts_summary, units
 from benchmarks.images_metrics import alarming
 from benchmarks.results import Results, Values
-from benchmarks.texts_ours import OURS
+from benchmarks.texts_ours import DEFAULTS, LATER_ONLY, OURS, TextDefault
 from unalike.types import FloatArray, IntArray
 
 METHODS: dict[str, harness.Maker] = {**OURS, **texts_peers.PEERS}
@@ -30,7 +30,6 @@ COLUMNS = (
     "test_n",
 )
 """After the common ones."""
-PROTOCOL = "one-class"
 SHARE = 0.1
 
 _PRELOAD = (
@@ -45,25 +44,29 @@ _PRELOAD = (
 
 
 def judge(
-    place: texts_data.Place, seed: int, maker: harness.Maker, methods: Sequence[str], limit: int | None
+    place: texts_data.Place, protocol: str, seed: int, maker: harness.Maker, methods: Sequence[str], limit: int | None
 ) -> dict[str, Values]:
     """The rows of one job."""
-    split = texts_data.read(place, seed, limit)
-    model = Watched(maker(seed))
+    split = texts_data.read(place, seed, limit, protocol)
+    model = Watched(maker(seed), split)
     outcome = harness.measure(model, split.train, split.test, split.label, methods)
     return {method: {**outcome[method], **told(split, model, outcome[method], method)} for method in methods}
 
 
 class Watched:
-    """A model of which the scores are kept."""
+    """A model of which the scores are kept, and that is given what else a protocol has."""
 
-    def __init__(self, model: harness.Model) -> None:
+    def __init__(self, model: harness.Model, split: texts_data.Split) -> None:
         self.model: Any = model
+        self._more = {name: getattr(split, name) for name in ("anomalies", "later") if getattr(split, name)}
         self.scores: dict[str, FloatArray] = {}
         self.costs = getattr(model, "costs", dict)
 
     def fit(self, train: Any) -> None:
-        self.model.fit(train)
+        if self._more and isinstance(self.model, TextDefault):
+            self.model.fit(train, **self._more)
+        else:
+            self.model.fit(train)
 
     def score(self, test: Any, method: str) -> FloatArray:
         self.scores[method] = np.asarray(self.model.score(test, method), dtype=np.float64)
@@ -96,26 +99,38 @@ def jobs(
     seeds: Sequence[int],
     methods: Sequence[str],
     limit: int | None = None,
+    protocols: Sequence[str] = (texts_data.ONE_CLASS,),
 ) -> list[harness.Job]:
     """One per fit: all methods of one seed before the next, so that a stopped run has whole draws."""
     return [
         harness.Job(
             data=name,
-            protocol=PROTOCOL if limit is None else f"{PROTOCOL}-of-{limit}",
+            protocol=protocol if limit is None else f"{protocol}-of-{limit}",
             seed=seed,
             methods=shared,
-            task=partial(judge, places[name], seed, maker, shared, limit),
+            task=partial(judge, places[name], protocol, seed, maker, shared, limit),
         )
         for seed in seeds
-        for maker, shared in harness.grouped(methods, METHODS)
+        for protocol in protocols
+        for maker, shared in harness.grouped([method for method in methods if fits(method, protocol)], METHODS)
         for name in names
     ]
+
+
+def fits(method: str, protocol: str) -> bool:
+    """Is there anything to measure with this method under that protocol?"""
+    if protocol.startswith(texts_data.LABELLED):
+        return method in DEFAULTS and method not in LATER_ONLY
+    return method not in LATER_ONLY or protocol == texts_data.UPDATE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.texts", description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of .parquet files with text, label, split, or one file")
-    parser.add_argument("--methods", type=harness.listed, default=list(DEFAULT), help=", ".join(METHODS))
+    known = ", ".join(METHODS).replace("%", "%%")
+    parser.add_argument("--methods", type=harness.listed, default=list(DEFAULT), help=known)
+    protocols = [texts_data.ONE_CLASS]
+    parser.add_argument("--protocols", type=harness.listed, default=protocols, help="also mixed-P, labelled-K, update")
     parser.add_argument("--seeds", type=harness.seeds, default=[0, 1, 2], help="draws: list (0,1,2) or count (3)")
     parser.add_argument("--sets", type=harness.listed, default=[], help="names, such as ag_news/World; default: all")
     parser.add_argument("--limit", type=int, help="at most so many training texts, and test texts of a kind")
@@ -132,9 +147,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for method in options.methods:
         if method not in METHODS:
             parser.error(f"there is no method {method!r}; there are {', '.join(METHODS)}")
+    for protocol in options.protocols:
+        texts_data.drawn_anomalies(protocol, texts_data.MOST_TRAIN)
     places = texts_data.names_in(options.data.resolve())
     names = units.choose(list(places), options.sets)
-    todo = jobs(places, names, options.seeds, options.methods, options.limit)
+    todo = jobs(places, names, options.seeds, options.methods, options.limit, options.protocols)
     with Results(options.out, COLUMNS) as results:
         missing = harness.run(todo, results, threads=options.threads, time_limit=options.time_limit, preload=_PRELOAD)
     return harness.exit_status(missing)

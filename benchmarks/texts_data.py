@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ LABELS = ("class_name", "topic", "label")
 NORMAL = ("ham", "normal", "benign", "good", "ok")
 """A class of two of such a name is the normal one, and the only set."""
 
+ONE_CLASS, UPDATE, MIXED, LABELLED = "one-class", "update", "mixed-", "labelled-"
+"""Protocols; of the last two a number follows."""
+
 _PART = re.compile(r"[_-](train|test)[^/]*$")
 
 
@@ -38,11 +41,17 @@ class Split:
         Texts of the normal class; texts of both kinds. No text is in both.
     label : ndarray
         ``(n,)`` int64, 1 = anomaly, of `test`.
+    anomalies : list of str
+        Labelled ones, to learn from, of ``labelled-K``.
+    later : list of str
+        Normal texts that come after `fit`, of ``update``.
     """
 
     train: list[str]
     test: list[str]
     label: IntArray
+    anomalies: list[str] = field(default_factory=list)
+    later: list[str] = field(default_factory=list)
 
 
 Place = tuple[tuple[Path, ...], str]
@@ -73,7 +82,7 @@ def names_in(folder: Path) -> dict[str, Place]:
     return places
 
 
-def read(place: Place, seed: int, limit: int | None = None) -> Split:
+def read(place: Place, seed: int, limit: int | None = None, protocol: str = ONE_CLASS) -> Split:
     """One set, divided.
 
     Copies are left out first, so that no text is both trained on and judged. A file without parts has half of its
@@ -87,11 +96,15 @@ def read(place: Place, seed: int, limit: int | None = None) -> Split:
         Of the draws.
     limit : int, optional
         At most so many training texts, and test texts of each kind; None: 600 and 400.
+    protocol : str
+        ``one-class``. ``mixed-P``: P% of the training texts are anomalies that nobody labels. ``labelled-K``: K
+        anomalies are told. ``update``: half of the training texts come later. Anomalies that are mixed in or told are
+        no test texts; where there are enough, those that test are the same under every protocol.
 
     Raises
     ------
     ValueError
-        When a kind of text is missing.
+        When a kind of text is missing, or there is no such protocol.
     """
     paths, normal = place
     table = _table(paths)
@@ -106,14 +119,39 @@ def read(place: Place, seed: int, limit: int | None = None) -> Split:
     if not all(part.any() for part in rows):
         raise ValueError(f"{paths[0]} must have normal training and test texts and others, normal being {normal!r}.")
     texts = table["text"].to_numpy()
-    train, held, others = (
-        texts[rng.permutation(np.flatnonzero(part))[:most]].tolist()
-        for part, most in zip(rows, (most_train, most_test, most_test), strict=True)
-    )
+    train, held, others = (texts[rng.permutation(np.flatnonzero(part))].tolist() for part in rows)
+    train, held = train[:most_train], held[:most_test]
+    taken = others[len(others) - drawn_anomalies(protocol, len(train)) :]
+    others = others[: len(others) - len(taken)][:most_test]
     label = np.repeat(np.array([0, 1], dtype=np.int64), [len(held), len(others)])
     order = rng.permutation(len(label))
     both = [*held, *others]
-    return Split(train=train, test=[both[at] for at in order], label=label[order])
+    split = Split(train=train, test=[both[at] for at in order], label=label[order])
+    if protocol == UPDATE:
+        return replace(split, train=train[: len(train) // 2], later=train[len(train) // 2 :])
+    if protocol.startswith(LABELLED):
+        return replace(split, anomalies=taken)
+    mixed = [*train, *taken]
+    return replace(split, train=[mixed[at] for at in rng.permutation(len(mixed))] if taken else train)
+
+
+def drawn_anomalies(protocol: str, n: int) -> int:
+    """How many anomalies a protocol takes for `n` normal training texts.
+
+    Raises
+    ------
+    ValueError
+        When there is no such protocol.
+    """
+    if protocol in (ONE_CLASS, UPDATE):
+        return 0
+    number = protocol.removeprefix(MIXED).removeprefix(LABELLED)
+    if number == protocol or not number.isdigit() or not 0 < int(number) < 100:
+        raise ValueError(f"there is no protocol {protocol!r}; there are one-class, update, mixed-P and labelled-K")
+    if protocol.startswith(LABELLED):
+        return int(number)
+    share = int(number) / 100
+    return max(round(n * share / (1 - share)), 1)
 
 
 def _classes(paths: tuple[Path, ...]) -> tuple[list[str], str | None]:

@@ -9,6 +9,9 @@ With MiniLM (`modalities.Text(model=)`), all of one fit:
 
 Without a model (`modalities.Text()`): ``unalike-scratch``, the default.
 
+Either with ``-5%`` behind it is told that 5% of the training texts may be anomalies, with ``-updated`` it takes in what
+comes later by `Detector.update`, four fifths of it into the scorers and the rest into the calibration.
+
 Readings of one fit are of the same embeddings; the seconds of ``unalike`` are whole, those of the other readings are
 without the pretrained network.
 
@@ -20,6 +23,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,13 +40,17 @@ if TYPE_CHECKING:
 
 RATE = 0.05
 """Of false alarms, stated."""
-DEFAULTS = ("unalike", "unalike-scratch")
+HELD_OUT = 0.2
+"""Share of what comes later that calibrates."""
+DEFAULTS = tuple(f"{name}{how}" for name in ("unalike", "unalike-scratch") for how in ("", "-5%", "-updated"))
+LATER_ONLY = ("unalike-updated", "unalike-scratch-updated")
+"""Methods that there is something for under ``update`` alone."""
 
 
 class TextDefault:
     """`Detector` at its defaults, but for the rate of its alarms, behind the harness' contract."""
 
-    def __init__(self, seed: int, *, model: bool = True) -> None:
+    def __init__(self, seed: int, *, model: bool = True, expected: float = 0.0, update: bool = False) -> None:
         from unalike import Detector
         from unalike.modalities import Text
         from unalike.thresholds import Conformal
@@ -53,11 +61,21 @@ class TextDefault:
             modality,
             threshold=Conformal(false_alarm_rate=RATE),
             random_state=seed,
+            expected_anomalies=expected,
         )
+        self._update = update
         self._scores: dict[str, FloatArray] = {}
 
-    def fit(self, train: Sequence[str]) -> None:
-        self.detector.fit(list(train))
+    def fit(self, train: Sequence[str], anomalies: Sequence[str] = (), later: Sequence[str] = ()) -> None:
+        self.detector.fit(list(train), anomalies=list(anomalies) or None)
+        if self._update and later:
+            calibrated = [train[at] for at in self.detector.split_.calibration]
+            held = later[:: round(1 / HELD_OUT)]
+            self.detector.update(
+                [text for at, text in enumerate(later) if at % round(1 / HELD_OUT)],
+                into="scorer",
+                calibration=[*calibrated, *held],
+            )
 
     def score(self, test: Sequence[str], method: str) -> FloatArray:
         self._scores[method] = read(self.detector, method).anomaly_scores(list(test))
@@ -123,13 +141,13 @@ def pretrained(seed: int) -> TextDefault:
     return TextDefault(seed)
 
 
-def scratch(seed: int) -> TextDefault:
-    return TextDefault(seed, model=False)
-
-
 ALONE = ("meaning", "lexical", "tokens", "background")
 
 OURS: dict[str, Maker] = {
     **dict.fromkeys(("unalike", "frozen+lexical", "untrained", *(f"only-{name}" for name in ALONE)), pretrained),
-    "unalike-scratch": scratch,
+    "unalike-5%": partial(TextDefault, expected=0.05),
+    "unalike-updated": partial(TextDefault, update=True),
+    "unalike-scratch": partial(TextDefault, model=False),
+    "unalike-scratch-5%": partial(TextDefault, model=False, expected=0.05),
+    "unalike-scratch-updated": partial(TextDefault, model=False, update=True),
 }
