@@ -20,7 +20,7 @@ from unalike.types import InTime
 MOST = 1_000
 """Samples that are remembered."""
 LEAST = 50
-"""Fewer are not compared."""
+"""Fewer are not compared, nor compared again: whoever asks for the health of a service each second costs nothing."""
 
 
 class Recent:
@@ -41,6 +41,8 @@ class Recent:
         self._threshold = None if threshold is None else float(threshold.threshold_)
         self._kept = not isinstance(detector.modality_, InTime) and not takes_entities(threshold)  # type: ignore[arg-type]
         self._scores: deque[float] = deque(maxlen=MOST)
+        self._fresh = 0  # since they were compared
+        self._known: dict[str, Any] | None = None
         self._lock = threading.Lock()
 
     def add(self, decisions: Decisions) -> None:
@@ -48,12 +50,16 @@ class Recent:
         if self._kept:
             with self._lock:
                 self._scores.extend(decisions.scores.tolist())
+                self._fresh += len(decisions)
 
     def drift(self) -> dict[str, Any] | None:
-        """What `unalike.drift.Drift.to_dict` tells of them; None where there are too few."""
-        with self._lock:
-            scores = np.array(self._scores)
-        if len(scores) < LEAST or self._threshold is None or not len(self._calibration):
+        """What `unalike.drift.Drift.to_dict` told of them when 50 new ones had come; None where there are too few."""
+        if self._threshold is None or not len(self._calibration):
             return None
+        with self._lock:
+            if self._fresh < LEAST:
+                return self._known
+            scores, self._fresh = np.array(self._scores), 0
         before = Seen(self._calibration, self._calibration > self._threshold)
-        return compared(Seen(scores, scores > self._threshold), before).to_dict()
+        self._known = compared(Seen(scores, scores > self._threshold), before).to_dict()
+        return self._known
