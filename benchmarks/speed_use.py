@@ -54,7 +54,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
     for name, (data, rows) in made.items():
         model, sample = folder / f"{name}.unalike", folder / f"{name}.npy"
         np.save(sample, data)
-        unalike.Detector(name, training=Training(steps=2)).fit(data).save(model)
+        unalike.save(unalike.Detector(name, training=Training(steps=2)).fit(data), model)
         told[f"load, one: {name}"] = [*python, _ONE.format(str(model), str(sample), rows)]
     return told
 

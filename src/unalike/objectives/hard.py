@@ -45,8 +45,10 @@ def among_hard(
     """
     own, others = ids
     positive = (anchors * candidates.index_select(0, pair)).sum(dim=1) / temperature  # (a,)
-    kinds, counts = torch.unique(others, return_counts=True)
-    negatives = len(others) - counts[torch.searchsorted(kinds, own)]  # (a,)
+    # Not `torch.unique`, which waits for the device to tell how many there are.
+    ordered = others.sort().values
+    alike = torch.searchsorted(ordered, own, right=True) - torch.searchsorted(ordered, own)  # (a,)
+    negatives = len(others) - alike
     some = negatives > 0
     adjust = without_own(own, others)
     drawn = log_sum_exp(anchors, candidates, temperature / (1.0 + hardness), adjust)

@@ -224,11 +224,12 @@ def _sup_con_in_tiles(
 ) -> Tensor:
     """The similarities to all positives of an anchor sum to that with the sum of the rows of its label."""
     everyone = gather(labels)  # (M,)
-    kinds, kind = torch.unique(everyone, return_inverse=True)  # (k,), (M,)
-    sums = torch.zeros(len(kinds), anchors.shape[1], dtype=anchors.dtype, device=anchors.device)
-    sums = sums.index_add(0, kind, candidates)  # (k, d)
-    of_anchors = kind[rank() * len(anchors) :][: len(anchors)]  # (m,)
-    count = kind.bincount(minlength=len(kinds))[of_anchors] - 1  # (m,)
+    # Not `torch.unique`, which waits for the device to tell how many there are: a label's place in order will do.
+    ordered = everyone.sort().values  # (M,)
+    place = torch.searchsorted(ordered, everyone)  # (M,)
+    sums = torch.zeros_like(candidates).index_add(0, place, candidates)  # (M, d)
+    of_anchors = place[rank() * len(anchors) :][: len(anchors)]  # (m,)
+    count = torch.searchsorted(ordered, labels.contiguous(), right=True) - of_anchors - 1  # (m,)
     alike = (anchors * (sums.index_select(0, of_anchors) - anchors)).sum(dim=1) / temperature  # (m,)
     itself = torch.arange(len(anchors), device=anchors.device) + rank() * len(anchors)
     not_itself = without_own(itself, torch.arange(len(candidates), device=anchors.device))
