@@ -11,8 +11,10 @@ from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
 from unalike import demo, load
+from unalike.data import take
 from unalike.modalities.image import Image
 from unalike.modalities.table import Table
+from unalike.modalities.text import Text
 
 
 def hurried(cls):
@@ -33,7 +35,7 @@ def ran(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "out"
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        for cls in (Image, Table):
+        for cls in (Image, Table, Text):
             patch.setattr(cls, "branches", hurried(cls))
         summary = demo.run(folder, seed=3, console=Console(file=printed, width=120))
     return folder, summary, printed.getvalue()
@@ -49,6 +51,21 @@ def test_the_sets_are_what_they_are_said_to_be():
     assert cancer.labels.sum() == 212
 
 
+def test_the_texts_are_different_paragraphs_of_prose():
+    case = demo.manual()
+    assert len(case.X) == len(set(case.X)) == len(case.labels)
+    assert 500 < (case.labels == 0).sum() < 1000  # by the version of Python
+    assert 40 < case.labels.sum() < 150
+    assert all(80 <= len(text) <= 600 and "\n" not in text for text in case.X)
+    words = [
+        sum("Python" in text for text, label in zip(case.X, case.labels, strict=True) if label == of) for of in (0, 1)
+    ]
+    assert words[0] > 20
+    assert words[1] <= 2
+    prose, code = "again and\n" * 9, ">>> " + "code " * 20
+    assert demo.paragraphs([f"{prose}\n\n{code}\n\nshort", prose]) == [" ".join(prose.split())]
+
+
 def test_training_and_test_rows_are_apart():
     labels = demo.digits().labels
     rows = demo.parted(labels, seed=0)
@@ -60,7 +77,7 @@ def test_training_and_test_rows_are_apart():
     assert not np.array_equal(rows.train, demo.parted(labels, seed=1).train)
 
 
-@pytest.mark.parametrize("name", ["digits", "breast-cancer"])
+@pytest.mark.parametrize("name", ["digits", "breast-cancer", "manual"])
 def test_what_it_says_follows_from_what_it_wrote(ran, name):
     folder, summary, printed = ran
     assert json.loads((folder / "summary.json").read_text()) == summary
@@ -79,12 +96,12 @@ def test_what_it_says_follows_from_what_it_wrote(ran, name):
         assert all(f"{value:.4f}" in printed for value in by_scorer.values())
 
 
-@pytest.mark.parametrize("case", [demo.digits, demo.breast_cancer])
+@pytest.mark.parametrize("case", [demo.digits, demo.breast_cancer, demo.manual])
 def test_the_model_on_disk_gives_the_decisions_on_disk(ran, case):
     folder, summary, _ = ran
     case = case()
     test = demo.parted(case.labels, seed=3).test
-    samples = case.X[test] if case.modality == "image" else case.X.take(test)
+    samples = take(case.X, test)
     rows = pl.read_csv(folder / f"{case.name}.csv")
     assert rows["id"].to_list() == test.tolist()
     assert rows["label"].to_list() == case.labels[test].tolist()
@@ -116,13 +133,17 @@ def test_the_table_on_disk_gives_the_same_scores_again(ran):
 
 def test_the_samples_on_disk_are_those_of_the_demo(ran):
     folder, _, _ = ran
-    digits, cancer = demo.digits(), demo.breast_cancer()
-    for case, rows in ((case, demo.parted(case.labels, seed=3)) for case in (digits, cancer)):
+    for case in (demo.digits(), demo.breast_cancer(), demo.manual()):
+        rows = demo.parted(case.labels, seed=3)
         for name, positions in (("train", rows.train), ("calibration", rows.calibration), ("test", rows.test)):
             if case.modality == "image":
                 arrays = np.load(folder / f"{case.name}-{name}.npz")
                 found, labels = arrays["X"], arrays["odd"] if name == "test" else np.zeros(len(positions))
                 expected = case.X[positions]
+            elif case.modality == "text":
+                frame = pl.read_csv(folder / f"{case.name}-{name}.csv")
+                labels = frame["foreign"].to_numpy() if name == "test" else np.zeros(len(positions))
+                found, expected = frame["text"].to_numpy(), np.array(take(case.X, positions), dtype=object)
             else:
                 frame = pl.read_csv(folder / f"{case.name}-{name}.csv")
                 labels = frame["malignant"].to_numpy() if name == "test" else np.zeros(len(positions))

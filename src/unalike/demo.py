@@ -1,15 +1,16 @@
-"""The demonstration: two real sets that ship with scikit-learn, from training to results on disk.
+"""The demonstration: three real sets that are on every machine with scikit-learn, from training to results on disk.
 
-Handwritten digits as 8x8 images (even digits are normal, odd ones anomalies) and the breast-cancer table
-(benign tumours are normal, malignant ones anomalies). Half of the normal samples train; of the rest, half and all
-anomalies test, and the other half is left for another threshold. Both sets are small and easy: they show that
-everything works, not how good the method is.
+Handwritten digits as 8x8 images (even digits are normal, odd ones anomalies), the breast-cancer table (benign tumours
+are normal, malignant ones anomalies) and texts (paragraphs of Python's reference manual are normal, those of
+scikit-learn's descriptions of data sets anomalies). Half of the normal samples train; of the rest, half and all
+anomalies test, and the other half is left for another threshold. The sets are small and easy: they show that everything
+works, not how good the method is.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from unalike import writing
 from unalike.data import take
 from unalike.detector import Detector
 from unalike.judging import Judge, embed_parts
+from unalike.modalities.text import Text
 from unalike.parts import load_parts
 from unalike.persistence import save
 from unalike.report import write_report
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FALSE_ALARM_RATE = 0.05
-RAW = "raw input"
+RAW, WORDS = "raw input", "words"
+_SHORTEST, _LONGEST = 80, 600
+_MARKUP = ("  ", ">>>", "..", ":", "-", "*", "=", "|", "+")
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Case:
         ``n`` samples.
     labels : ndarray
         ``(n,)`` int64, 1 for an anomaly.
+    anomalous : str
+        What the labels are called in files.
     """
 
     name: str
@@ -62,6 +68,7 @@ class Case:
     modality: str
     X: Collection
     labels: IntArray
+    anomalous: str
 
 
 @dataclass(frozen=True)
@@ -74,16 +81,17 @@ class Parted:
 
 
 def run(out: str | Path, seed: int = 0, *, console: Console | None = None) -> dict[str, Any]:
-    """Fit, judge, print and write both sets.
+    """Fit, judge, print and write all sets.
 
     Parameters
     ----------
     out : str or Path
         Folder that is made when it is missing. Per set it gets the model ``<name>.unalike``, the decisions
-        ``<name>.csv`` and the report ``<name>.html``; both sets share ``summary.json``. To try the command line on,
+        ``<name>.csv`` and the report ``<name>.html``; all sets share ``summary.json``. To try the command line on,
         their samples are in ``breast-cancer-train.csv``, ``breast-cancer-test.csv`` (labels: column malignant),
-        ``digits-train.npz`` and ``digits-test.npz`` (labels: array odd). ``breast-cancer-calibration.csv`` and
-        ``digits-calibration.npz`` hold normal samples that neither trained nor test, for another threshold.
+        ``digits-train.npz`` and ``digits-test.npz`` (labels: array odd), ``manual-train.csv`` and ``manual-test.csv``
+        (labels: column foreign). ``breast-cancer-calibration.csv``, ``digits-calibration.npz`` and
+        ``manual-calibration.csv`` hold normal samples that neither trained nor test, for another threshold.
     seed : int
         One seed gives one result.
     console : rich.console.Console, optional
@@ -101,7 +109,7 @@ def run(out: str | Path, seed: int = 0, *, console: Console | None = None) -> di
     console = console or Console(highlight=False)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    summary = {case.name: _run_case(case, folder, seed, console) for case in (digits(), breast_cancer())}
+    summary = {case.name: _run_case(case, folder, seed, console) for case in (digits(), breast_cancer(), manual())}
     writing.write_json(summary, folder / "summary.json")
     console.print(f"All figures are in {folder / 'summary.json'}. Next, for example:")
     console.print(
@@ -118,7 +126,7 @@ def digits() -> Case:
 
     loaded = load_digits()
     images = (loaded.images / 16.0).astype(np.float32)
-    return Case("digits", "Digits: even ones normal, odd ones anomalies", "image", images, loaded.target % 2)
+    return Case("digits", "Digits: even ones normal, odd ones anomalies", "image", images, loaded.target % 2, "odd")
 
 
 def breast_cancer() -> Case:
@@ -129,7 +137,28 @@ def breast_cancer() -> Case:
     loaded = load_breast_cancer()
     table = pa.table({str(name): column for name, column in zip(loaded.feature_names, loaded.data.T, strict=True)})
     title = "Breast cancer: benign normal, malignant anomalies"
-    return Case("breast-cancer", title, "table", table, 1 - loaded.target)
+    return Case("breast-cancer", title, "table", table, 1 - loaded.target, "malignant")
+
+
+def manual() -> Case:
+    """Paragraphs: some 700 of Python's reference manual, and 50 on scikit-learn's data sets, the anomalies."""
+    from importlib import resources
+    from pydoc_data.topics import topics
+
+    files = [file for file in resources.files("sklearn.datasets.descr").iterdir() if file.name.endswith(".rst")]
+    told = [file.read_text(encoding="utf-8") for file in sorted(files, key=lambda file: file.name)]
+    normal, foreign = (paragraphs(found) for found in ([topics[name] for name in sorted(topics)], told))
+    title = "Texts: Python's reference manual normal, descriptions of data sets anomalies"
+    labels = np.repeat(np.array([0, 1], dtype=np.int64), [len(normal), len(foreign)])
+    return Case("manual", title, "text", [*normal, *foreign], labels, "foreign")
+
+
+def paragraphs(documents: Iterable[str]) -> list[str]:
+    """Their different paragraphs of 80 to 600 characters, in one line each, without code and lists."""
+    blocks = [block for text in documents for block in text.split("\n\n") if not block.lstrip("\n").startswith(_MARKUP)]
+    lines = [" ".join(block.split()) for block in blocks]
+    # Grammars are no prose.
+    return list(dict.fromkeys(x for x in lines if _SHORTEST <= len(x) <= _LONGEST and "::=" not in x))
 
 
 def parted(labels: IntArray, seed: int) -> Parted:
@@ -144,6 +173,8 @@ def auroc_by_scorer(
     detector: Detector, train: Collection, test: Collection, labels: IntArray
 ) -> dict[str, dict[str, float]]:
     """AUROC of each scorer on the first trained branch's embedding, the untrained one and the raw input.
+
+    Of texts the embedding of their words stands for the raw input.
 
     Parameters
     ----------
@@ -161,6 +192,8 @@ def auroc_by_scorer(
     """
     branch = next(branch for branch in detector.branches_ if branch.untrained is not None)
     judges = {f"trained ({branch.settings.name})": branch.judge, "untrained": branch.untrained}
+    if isinstance(detector.modality_, Text):
+        judges[WORDS] = next(branch.judge for branch in detector.branches_ if branch.settings.name == "lexical")
     learned, judged = (_embeddings(detector, judges, X) for X in (take(train, detector.split_.positions()), test))
     own = branch.judge.scorer
     scorers: Mapping[str, Callable[[], Scorer]] = {
@@ -185,7 +218,11 @@ def _embeddings(detector: Detector, judges: Mapping[str, Judge | None], X: Colle
     embedded = {
         name: embed_parts(judge, load, len(owner), device) for name, judge in judges.items() if judge is not None
     }
-    return {**embedded, RAW: modality.tensors(parts).flatten(1).double().numpy()}
+    return (
+        embedded
+        if isinstance(modality, Text)
+        else {**embedded, RAW: modality.tensors(parts).flatten(1).double().numpy()}
+    )
 
 
 def _run_case(case: Case, folder: Path, seed: int, console: Console) -> dict[str, Any]:
@@ -238,11 +275,14 @@ def _write_data(case: Case, folder: Path, rows: Parted) -> None:
     """Training, calibration and test samples as files that the command line reads."""
     for name, positions in (("train", rows.train), ("calibration", rows.calibration), ("test", rows.test)):
         path, samples, labels = folder / f"{case.name}-{name}", take(case.X, positions), case.labels[positions]
+        told = {case.anomalous: labels} if name == "test" else {}
         if case.modality == "table":
             columns = dict(zip(samples.column_names, (column.to_numpy() for column in samples.columns), strict=True))
-            writing.write_rows(columns | ({"malignant": labels} if name == "test" else {}), path.with_suffix(".csv"))
+            writing.write_rows(columns | told, path.with_suffix(".csv"))
+        elif case.modality == "text":
+            writing.write_rows({"text": samples} | told, path.with_suffix(".csv"))
         else:
-            writing.write_npz({"X": samples} | ({"odd": labels} if name == "test" else {}), path.with_suffix(".npz"))
+            writing.write_npz({"X": samples} | told, path.with_suffix(".npz"))
 
 
 def _show(result: Mapping[str, Any], detector: Detector, console: Console) -> None:
