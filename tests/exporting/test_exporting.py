@@ -9,12 +9,17 @@ import torch
 from torch import nn
 
 import unalike
-from unalike import Branch, Detector, encoders, errors, scorers, thresholds
+from unalike import Branch, Detector, encoders, errors, modalities, scorers, thresholds
+from unalike.encoders.raw import NormalScores
+from unalike.encoders.spectrum import Spectrum
 from unalike.exporting import writing
 from unalike.exporting.deciding import Decided, Fused, Tails
-from unalike.exporting.inputs import resized
+from unalike.exporting.inputs import ImageInput, input_of, resized
 from unalike.exporting.proving import Expected, compare
 from unalike.exporting.scoring import scoring_module
+from unalike.exporting.settling import RanksFound, Waves, normal_quantile
+from unalike.exporting.tables import Filled
+from unalike.modalities.donors import Donors
 from unalike.scorers.fusion import Fusion
 from unalike.tails import tail_scores
 
@@ -66,7 +71,7 @@ def test_the_file_scores_and_decides_as_the_detector(fitted, exported):
 
 def test_the_metadata_say_what_is_in_force(fitted, exported):
     entries = {entry.key: entry.value for entry in onnx.load(exported).metadata_props}
-    assert entries["unalike_format"] == "1"
+    assert entries["unalike_format"] == "2"
     assert entries["branches"] == '["conv", "mixture", "density"]'
     assert float(entries["threshold"]) == fitted.threshold_.threshold_
     assert float(entries["false_alarm_rate"]) == 0.1
@@ -147,11 +152,11 @@ def test_rows_of_a_table(tmp_path):
     detector = Detector("table", branches=[branch], threshold=thresholds.MAD()).fit(X)
     path = unalike.export(detector, tmp_path / "t.onnx")
     new = 3 * rng.normal(size=(50, 4)) * [1, 10, 100, 1000]
+    new[:5, 1] = new[3:5, 2] = new[4] = np.nan
     found, decisions = run(path, new, "rows"), detector.detect(new)
     np.testing.assert_allclose(found["scores"], decisions.scores, rtol=1e-9)
     assert (found["is_anomaly"] == decisions.is_anomaly).all()
     assert "p_values" not in found
-    assert run(path, np.full((1, 4), np.nan), "rows")["is_anomaly"].all()
 
 
 class Refusing(nn.Module):
@@ -193,11 +198,14 @@ def test_the_door(fitted, tmp_path):
     loose = Detector("image", encoder=encoders.Raw(), objective="frozen", calibration_fraction=0.0)
     with pytest.raises(errors.NotCalibrated):
         unalike.export(loose.fit(digit_like(20, 0)), path)
-    names = Detector("table", encoder=encoders.RawTable(), objective="frozen", threshold=RATE)
-    rows = [{"a": float(number), "b": "xy"[number % 2]} for number in range(50)]
-    with pytest.raises(errors.CannotExport, match="numeric columns"):
-        unalike.export(names.fit(rows), path)
     assert not path.exists()
+
+
+def test_kinds_of_data_that_no_graph_takes_are_named():
+    tiled = modalities.Image(tile=8).fit(modalities.Image().check(digit_like(5, 0)))
+    for modality, match in ((tiled, "tile=8"), (modalities.Text(), "modality 'text'")):
+        with pytest.raises(errors.CannotExport, match=match):
+            input_of(modality, ImageInput())
 
 
 SCORERS = [
@@ -292,3 +300,37 @@ def test_resizing_is_that_of_torch(before):
     for size in ((8, 8), (16, 5), (40, 41)):
         wanted = nn.functional.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
         torch.testing.assert_close(resized(images, size), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_ranks_and_their_normal_scores_are_those_of_the_encoder():
+    shares = torch.cat([torch.linspace(1e-6, 1 - 1e-6, 10_001), torch.logspace(-12, -1, 200)]).to(torch.float64)
+    torch.testing.assert_close(normal_quantile(shares), torch.special.ndtri(shares), rtol=1e-12, atol=1e-12)
+    rng = np.random.default_rng(0)
+    known = torch.from_numpy(np.stack([rng.normal(size=40), rng.integers(0, 4, 40), np.ones(40)], axis=1))
+    ranks = NormalScores(3)
+    ranks.fit(known, torch.zeros(40, 3, dtype=torch.bool))
+    new = torch.cat([known, known + 0.1, 3.0 * known - 2.0])
+    torch.testing.assert_close(RanksFound(ranks)(new), ranks(new), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("length", [1, 2, 15, 16])
+def test_spectra_by_a_product_are_those_of_the_transform(length):
+    windows = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 2, length)).astype(np.float32))
+    windows[0, 1, length // 2 :] = torch.nan
+    spectrum = Spectrum(2, length)
+    torch.testing.assert_close(Waves(spectrum)(windows), spectrum(windows), rtol=1e-5, atol=1e-5)
+
+
+def test_gaps_are_filled_from_the_donors_of_the_table():
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.integers(0, 3, size=(300, 3)), rng.normal(size=(300, 2))], axis=1)
+    missing = np.zeros((300, 5), dtype=bool)
+    missing[::4, 4] = True  # often missing: never filled
+    coded = [True, False, False, False, False]
+    donors = Donors.among(np.where(missing, 0.0, values), missing)
+    new, gaps = values[:80] + 0.0, rng.random((80, 5)) < 0.3
+    new[gaps] = 0.0
+    filled = Filled(donors, coded)(torch.from_numpy(new), torch.from_numpy(gaps))
+    for found, wanted in zip(filled, donors.fill(new, gaps, coded), strict=True):
+        np.testing.assert_array_equal(found.numpy(), wanted)
+    assert (filled[1].numpy() != gaps).any()

@@ -66,7 +66,7 @@ class ChannelConvolutions(nn.Module):
 
     def forward(self, data: Tensor) -> Tensor:
         """Embeddings ``(n, width)``."""
-        return self.of_channels(data.flatten(0, 1)).reshape(len(data), -1)
+        return self.of_channels(data.flatten(0, 1)).reshape(data.shape[0], -1)
 
     def of_channels(self, rows: Tensor) -> Tensor:
         """``(m, channel_width)``: of windows of one channel each, ``(m, length)``."""

@@ -13,8 +13,10 @@ SPREAD = 0.05
 
 
 def measured(data: Tensor) -> Tensor | None:
-    """``(n, channels, length)`` bool, or None where no cell is missing."""
+    """``(n, channels, length)`` bool, or None where no cell is missing; of a graph that is written, never None."""
     missing = data.isnan()
+    if torch.compiler.is_compiling():  # a graph is the same for all data
+        return ~missing
     return ~missing if missing.any() else None
 
 
@@ -48,6 +50,8 @@ def bridged(data: Tensor, seen: Tensor | None) -> Tensor:
     """
     if seen is None:
         return data
+    if torch.compiler.is_compiling():
+        return _lines(data.flatten(0, 1), seen.flatten(0, 1)).reshape(data.shape)
     gaps = ~seen.all(dim=-1)  # (n, channels)
     filled = data.clone()
     filled[gaps] = _lines(data[gaps], seen[gaps])
@@ -58,11 +62,22 @@ def _lines(rows: Tensor, seen: Tensor) -> Tensor:
     """As `bridged`, for ``(r, length)`` rows."""
     length = rows.shape[1]
     steps = torch.arange(length, device=rows.device).expand_as(rows)
-    before = steps.masked_fill(~seen, -1).cummax(dim=1).values  # -1: none
-    after = steps.masked_fill(~seen, length).flip(1).cummin(dim=1).values.flip(1)  # length: none
+    before = _largest_yet(steps.masked_fill(~seen, -1))  # -1: none
+    after = -_largest_yet(-steps.masked_fill(~seen, length).flip(1)).flip(1)  # length: none
     left = torch.where(before >= 0, before, after).clamp(max=length - 1)
     right = torch.where(after < length, after, before).clamp(min=0)
     values = rows.nan_to_num(0.0)
     start, end = values.gather(1, left), values.gather(1, right)
     share = (steps - left).to(rows.dtype) / (right - left).clamp(min=1)
     return torch.where(seen, rows, start + (end - start) * share * (right > left))
+
+
+def _largest_yet(rows: Tensor) -> Tensor:
+    """``(r, length)``: of each place the largest value up to it."""
+    if not torch.compiler.is_compiling():
+        return rows.cummax(dim=1).values
+    step = 1
+    while step < rows.shape[1]:  # ONNX has no running maximum
+        rows = torch.cat([rows[:, :step], torch.maximum(rows[:, step:], rows[:, :-step])], dim=1)
+        step *= 2
+    return rows

@@ -1,7 +1,8 @@
-"""A fitted detector as one ONNX file: pictures or rows in, scores and decisions out, without Python or torch.
+"""A fitted detector as one ONNX file: pictures, rows or windows in, scores and decisions out, without torch.
 
-`scoring` mirrors what judges an embedding, `deciding` what joins the branches and decides, `inputs` what a modality
-does first; `writing` puts them together and proves that the file gives the detector's scores.
+`scoring` mirrors what judges an embedding, `settling` what in an encoder ONNX lacks, `deciding` what joins the branches
+and decides, `inputs`, `tables` and `windows` what a modality does first; `writing` puts them together, `describing`
+tells what a reader must know, and `proving` that the file gives the detector's scores.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from unalike.data import count, take
 from unalike.errors import CannotExport, InvalidParameter
 from unalike.modalities.image import Image
-from unalike.modalities.moments import LARGEST
 from unalike.modalities.pixels import Checked
+from unalike.modalities.series import Series
 from unalike.modalities.table import Table
 from unalike.seeding import RowGenerator, derive
 from unalike.types import Collection, Modality
@@ -24,7 +24,7 @@ Pixels = Literal["uint8", "uint16", "float32"]
 Layout = Literal["channels-last", "channels-first"]
 
 _DIVISORS = {"uint8": 255, "uint16": 65535, "float32": 1}
-_SAMPLES = 8
+SAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,13 @@ class Input:
         ``(8, ...)`` samples that fit, when the user gives none.
     fed : callable
         Encoded samples ``(n, *shape)`` to what is fed to the graph.
-    given : callable
-        What is fed to the graph to what the user gives to the modality.
+    encoded : callable
+        What is fed to the graph to encoded samples, as the modality makes them.
+    described : dict
+        What a reader must know to make of a user's data what is fed; JSON values.
+    joins : bool
+        Whether samples are judged by several parts each: then the graph gives the scores of parts, and who runs it
+        joins them and decides.
     """
 
     name: str
@@ -52,7 +57,9 @@ class Input:
     varying: tuple[str, ...]
     drawn: npt.NDArray[Any]
     fed: Callable[[Tensor], npt.NDArray[Any]]
-    given: Callable[[npt.NDArray[Any]], Collection]
+    encoded: Callable[[npt.NDArray[Any]], Tensor]
+    described: dict[str, Any]
+    joins: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,14 +85,18 @@ def input_of(modality: Modality, images: ImageInput) -> Input:
     CannotExport
         A kind of data, or a setting of it, that only Python can read.
     """
+    from unalike.exporting import tables, windows
+
     known: Any = modality
     if type(known) is Image:
         return _of_images(known, images)
     if type(known) is Table:
-        return _of_table(known)
+        return tables.of_table(known)
+    if type(known) is Series:
+        return windows.of_series(known)
     raise CannotExport(
-        f"`detector` must be of images or of tables to be exported; got modality {modality.name!r}. Save it and score "
-        "with unalike."
+        f"`detector` must be of images, tables or series to be exported; got modality {modality.name!r}. Save it and "
+        "score with unalike."
     )
 
 
@@ -125,31 +136,12 @@ def _shares(before: Any, after: int, like: Tensor) -> Tensor:
     return whole.to(like.dtype)
 
 
-class Standardised(nn.Module):
-    """Rows of numbers to cells: value in units of the column, and whether it is missing."""
-
-    center: Tensor
-    scale: Tensor
-
-    def __init__(self, table: Table) -> None:
-        super().__init__()
-        self.flags = table.missing == "flag"
-        self.infinite = table.infinite == "missing"
-        self.register_buffer("center", torch.from_numpy(np.array(table.center_, dtype=np.float64)))
-        self.register_buffer("scale", torch.from_numpy(np.array(table.scale_, dtype=np.float64)))
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """``(n, columns, 2)`` float32. A missing cell that would have to be filled stays NaN, and so does its score."""
-        missing = rows.isnan()
-        if self.infinite:
-            missing = missing | rows.isinf()
-        values = ((rows - self.center) / self.scale).clamp(-LARGEST, LARGEST)
-        values = torch.where(missing, 0.0 if self.flags else torch.nan, values)
-        flags = missing if self.flags else torch.zeros_like(missing)
-        return torch.stack([values.to(torch.float32), flags.to(torch.float32)], dim=2)
-
-
 def _of_images(modality: Image, settings: ImageInput) -> Input:
+    if modality.tile is not None:
+        raise CannotExport(
+            f"`detector` must judge images whole to be exported; got tile={modality.tile}, and a graph takes one size. "
+            "Save it and score with unalike, or fit without `tile`."
+        )
     channels, (height, width) = modality.channels_, modality.size_
     divisor, last = _DIVISORS[settings.pixels], settings.layout == "channels-last"
     if settings.resize and not last:
@@ -162,51 +154,47 @@ def _of_images(modality: Image, settings: ImageInput) -> Input:
         values = values.astype(settings.pixels)
         return np.ascontiguousarray(np.moveaxis(values, 1, 3) if last else values)
 
-    def given(images: npt.NDArray[Any]) -> Collection:
-        return np.ascontiguousarray(np.moveaxis(images, 3, 1) if last else images).view(Checked)
+    def encoded(images: npt.NDArray[Any]) -> Tensor:
+        pixels = np.ascontiguousarray(np.moveaxis(images, 3, 1) if last else images).view(Checked)
+        return modality.tensors(modality.check(pixels))
+
+    described = {
+        "channels": channels,
+        "size": [height, width],
+        "pixels": settings.pixels,
+        "layout": settings.layout,
+        "resize": settings.resize,
+    }
 
     # Twice the size and no multiple of it: where images are resized, that is to be proven as well.
     drawn = _pictures(channels, *((2 * height + 1, 2 * width + 3) if settings.resize else (height, width)))
     varying = ("n", "height", "width") if settings.resize else ("n",)
-    return Input("images", Scaled(settings, modality.size_), varying, fed(drawn), fed, given)
-
-
-def _of_table(modality: Table) -> Input:
-    if any(modality.levels_) or len(modality.inputs_) < len(modality.columns_):
-        raise CannotExport(
-            "`detector` must be of numeric columns to be exported: categories, dates and times are read by Python. Got "
-            f"{len(modality.inputs_)} columns with others among them. Encode them before `fit`, or save the detector."
-        )
-    scale, center = modality.scale_, modality.center_
-    generator = RowGenerator(derive(0, "export"), torch.arange(_SAMPLES))
-    drawn = generator.uniform(len(modality.columns_), 1, low=-2.0, high=2.0)
-
-    def fed(encoded: Tensor) -> npt.NDArray[Any]:
-        return np.asarray(encoded[:, :, 0].numpy().astype(np.float64) * scale + center)
-
-    def given(rows: npt.NDArray[Any]) -> Collection:
-        if not modality.named_:
-            return rows
-        return {column.name: rows[:, number] for number, column in enumerate(modality.inputs_)}
-
-    return Input("rows", Standardised(modality), ("n",), fed(drawn), fed, given)
+    return Input(
+        name="images",
+        module=Scaled(settings, modality.size_),
+        varying=varying,
+        drawn=fed(drawn),
+        fed=fed,
+        encoded=encoded,
+        described=described,
+    )
 
 
 def _pictures(channels: int, height: int, width: int) -> Tensor:
     """``(8, channels, height, width)`` in ``[0, 1]``: from coarse patches to noise, from faint to strong."""
-    generator = RowGenerator(derive(0, "export"), torch.arange(_SAMPLES))
+    generator = RowGenerator(derive(0, "export"), torch.arange(SAMPLES))
     pictures = []
-    for number in range(_SAMPLES):
+    for number in range(SAMPLES):
         cells = min(2 ** (number // 2 + 1), height, width)
         own = generator.rows(torch.tensor([number]))
         coarse = own.uniform(channels, cells, cells)
         fine = nn.functional.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
-        pictures.append(0.5 + (fine - 0.5) * (number + 1) / _SAMPLES)
+        pictures.append(0.5 + (fine - 0.5) * (number + 1) / SAMPLES)
     return torch.cat(pictures)
 
 
 def fed_examples(source: Input, modality: Modality, examples: Collection) -> npt.NDArray[Any]:
     """What of the user's samples is fed to the graph: at most 8, encoded as the modality does."""
     checked = modality.check(examples)
-    parts, _ = modality.cut(take(checked, np.arange(min(count(checked), _SAMPLES))))
+    parts, _ = modality.cut(take(checked, np.arange(min(count(checked), SAMPLES))))
     return source.fed(modality.tensors(parts))

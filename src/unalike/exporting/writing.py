@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import os
 import warnings
 from importlib import import_module
@@ -14,22 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unalike import __version__
 from unalike.branch import FittedBranch
 from unalike.detector import Detector
 from unalike.embeddings import floating_type
-from unalike.encoders.mirrored import MirroredEncoder
 from unalike.errors import CannotExport, InvalidParameter, MissingExtra
-from unalike.exporting.deciding import Decided, Fused, counted_branches, decided
+from unalike.exporting.deciding import Fused, counted_branches, decided
+from unalike.exporting.describing import describe
 from unalike.exporting.inputs import ImageInput, Input, Layout, Pixels, fed_examples, input_of
 from unalike.exporting.proving import prove
 from unalike.exporting.scoring import scoring_module
+from unalike.exporting.settling import settled
 from unalike.ready import check_detector
 from unalike.types import Collection
 from unalike.writing import whole_file
-
-FORMAT_VERSION = 1
-"""Of the graph's inputs, outputs and metadata."""
 
 
 def export(
@@ -46,7 +41,7 @@ def export(
     Parameters
     ----------
     detector : Detector
-        Fitted and calibrated, of images or of numeric tables; its device does not matter.
+        Fitted and calibrated, of images, tables or series; its device does not matter.
     path : str or Path
         Ends in ``.onnx``. A file in its place is replaced, once the new one has been proven.
     pixels : {"uint8", "uint16", "float32"}
@@ -80,10 +75,13 @@ def export(
 
     Notes
     -----
-    Input ``images`` or ``rows`` ``(n, columns)`` float64, NaN = missing. Outputs, ``(n,)`` each: ``scores`` float64,
-    ``p_values`` float64 where the threshold ranks scores (conformal, quantile), ``is_anomaly`` bool. Metadata:
-    ``unalike_format``, ``unalike_version``, ``modality``, ``shape``, ``branches``, ``threshold``,
-    ``false_alarm_rate``, as JSON values.
+    Inputs: ``images``; of tables ``rows`` ``(n, numbers)`` float64, NaN = missing, in which categories are codes and
+    dates their sines and cosines; of series ``windows`` ``(n, length, channels)`` float64, NaN = missing. Outputs,
+    ``(n,)`` each: ``scores`` float64, ``p_values`` float64 where the threshold ranks scores (conformal, quantile),
+    ``is_anomaly`` bool; of series ``scores`` of windows alone. Metadata, as JSON values: ``unalike_format``,
+    ``unalike_version``, ``modality``, ``shape``, ``branches``, ``threshold``, ``false_alarm_rate``, ``input``, what
+    makes ``rows`` and ``windows`` of a user's data, and of series ``decision``. The distribution ``unalike-runtime``
+    does that, and joins windows to steps (docs/export.md).
 
     The graph holds the scorer's bank, which for raw pixels is the training images.
     """
@@ -91,10 +89,10 @@ def export(
     check_detector(detector, "to be exported", calibrated=True)
     _check_installed()
     source = input_of(detector.modality_, ImageInput(pixels=pixels, layout=layout, resize=resize))
-    graph = Graph(detector, source.module)
+    graph = Graph(detector, source)
     samples = source.drawn if examples is None else fed_examples(source, detector.modality_, examples)
     model = _traced(graph, source)
-    _describe(model, detector, graph)
+    describe(model, detector, source, graph.branches)
     with whole_file(target) as file:
         file.write_bytes(_serialized(model))
         prove(detector, file, source, samples)
@@ -108,29 +106,30 @@ class Graph(nn.Module):
     ----------
     detector : Detector
         Fitted and calibrated; it is copied where it must be changed.
-    prepare : Module
-        Raw input to encoded samples.
+    source : Input
+        How it begins.
     """
 
-    def __init__(self, detector: Detector, prepare: nn.Module) -> None:
+    def __init__(self, detector: Detector, source: Input) -> None:
         super().__init__()
-        names = counted_branches(detector.fusion_)
+        self.branches = counted_branches(detector.fusion_)
         by_name = {branch.settings.name: branch for branch in detector.branches_}
-        self.prepare = prepare
-        self.lines = nn.ModuleList(Line(by_name[name]) for name in names)
-        self.fuse = Fused(detector.fusion_, names)
-        self.decide: Decided = decided(detector.threshold_)
+        self.prepare = source.module
+        self.lines = nn.ModuleList(Line(by_name[name]) for name in self.branches)
+        self.fuse = Fused(detector.fusion_, self.branches)
+        decide = decided(detector.threshold_)
+        self.decide = None if source.joins else decide
 
     @property
     def outputs(self) -> list[str]:
         """Names of what `forward` gives."""
-        return ["scores", *self.decide.outputs]
+        return ["scores", *([] if self.decide is None else self.decide.outputs)]
 
     def forward(self, raw: Tensor) -> tuple[Tensor, ...]:
         """As `outputs` says."""
         data = self.prepare(raw)
         scores = self.fuse([line(data) for line in self.lines])
-        return (scores, *self.decide(scores))
+        return (scores,) if self.decide is None else (scores, *self.decide(scores))
 
 
 class Line(nn.Module):
@@ -138,7 +137,7 @@ class Line(nn.Module):
 
     def __init__(self, branch: FittedBranch) -> None:
         super().__init__()
-        self.encoder = _settled(copy.deepcopy(branch.judge.encoder).to("cpu").eval())
+        self.encoder = settled(branch.judge.encoder)
         self.by_place = bool(getattr(branch.judge.scorer, "judges_places", False))
         self.dtype = floating_type(self.encoder)
         self.scorer = scoring_module(branch.judge.scorer, f"branch {branch.settings.name!r}")
@@ -149,16 +148,6 @@ class Line(nn.Module):
         embeddings = self.encoder.locations(data) if self.by_place else self.encoder(data)  # type: ignore[operator]
         scores: Tensor = self.scorer(embeddings)
         return scores
-
-
-def _settled(encoder: nn.Module) -> nn.Module:
-    """An encoder whose graph does not hang on what is in its buffers."""
-    for part in encoder.modules():
-        if isinstance(part, MirroredEncoder):
-            mirrors = bool(part.mirrors)
-            del part.mirrors
-            part.mirrors = mirrors  # type: ignore[assignment]
-    return encoder
 
 
 def _target(path: str | os.PathLike[str]) -> Path:
@@ -210,23 +199,6 @@ def _short(error: BaseException) -> str:
         error = error.__cause__
     lines = [line for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines[:2])[:300]}" if lines else type(error).__name__
-
-
-def _describe(model: Any, detector: Detector, graph: Graph) -> None:
-    rate = detector.threshold_.false_alarm_rate_
-    described = {
-        "unalike_format": FORMAT_VERSION,
-        "unalike_version": __version__,
-        "modality": detector.modality_.name,
-        "shape": list(detector.modality_.schema.shape),
-        "branches": counted_branches(detector.fusion_),
-        "threshold": graph.decide.limit,
-        "false_alarm_rate": None if rate is None else float(rate),
-    }
-    model.producer_name, model.producer_version = "unalike", __version__
-    for name, value in described.items():
-        entry = model.metadata_props.add()
-        entry.key, entry.value = name, json.dumps(value)
 
 
 def _serialized(model: Any) -> bytes:
