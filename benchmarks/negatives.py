@@ -40,6 +40,7 @@ TABLES = ("6_cardio", "30_satellite", "40_vowels", "23_mammography")
 SERIES = ("ucr/ECG2", "nab/realKnownCause/nyc_taxi", "asd/omi-7")
 METHODS = ("plain", "hard-0.5", "hard-1", "triplet", "labels", "plain-labels", "in-time", "groups")
 ONE_CLASS, COPIES = "one-class", "copies"
+_MODALITIES = ("table", "image", "series")
 LABELLED, TRAINED, TESTED = 10, 1_000, 3_000
 _PRELOAD = ("unalike.detector", "unalike.modalities.image", "unalike.modalities.table", "lightning_fabric")
 
@@ -176,21 +177,29 @@ def fits(modality: str) -> list[tuple[str, str]]:
 
 
 def table(found: Sequence[Row]) -> list[list[str]]:
-    """Mean AUROC by modality; below each the points over plain."""
-    lines = [["method", "protocol", "tables", "images", "series"]]
+    """Mean AUROC by modality, and the points over plain; over the sets that all methods finished."""
+    lines = [["method", "protocol", *(f"{name}s" if name != "series" else name for name in _MODALITIES)]]
     for protocol in (ONE_CLASS, COPIES):
+        parts = [_shared(found, modality, protocol) for modality in _MODALITIES]
         for method in ("untrained", *METHODS):
-            cells = []
-            for modality in ("table", "image", "series"):
-                mine = [row for row in found if modality_of(row.data) == modality and row.protocol == protocol]
-                if any(row.method == method for row in mine):
-                    mean, plain = means(mine, method, "auroc"), means(mine, "plain", "auroc")
-                    cells.append(f"{100 * mean:.1f} ({100 * (mean - plain):+.1f})")
-                else:
-                    cells.append("")
+            cells = [_points(part, method) for part in parts]
             if any(cells):
                 lines.append([method, protocol, *cells])
     return lines
+
+
+def _shared(found: Sequence[Row], modality: str, protocol: str) -> list[Row]:
+    mine = [row for row in found if modality_of(row.data) == modality and row.protocol == protocol]
+    methods = {row.method for row in mine}
+    sets = [{row.data for row in mine if row.method == method} for method in methods]
+    return [row for row in mine if row.data in set.intersection(*sets)]
+
+
+def _points(rows: Sequence[Row], method: str) -> str:
+    if not any(row.method == method for row in rows):
+        return ""
+    mean, plain = means(rows, method, "auroc"), means(rows, "plain", "auroc")
+    return f"{100 * mean:.1f} ({100 * (mean - plain):+.1f})"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
