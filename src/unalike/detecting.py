@@ -349,15 +349,22 @@ class Detecting(ScikitLearnBridge):
         with a scorer of the same kind.
         """
         self._need_fit()
-        judges: dict[str, Judge] = {}
-        for branch in self.branches_:
-            judges[branch.settings.name] = branch.judge
-            if branch.untrained is not None:
-                judges[f"{branch.settings.name} (untrained)"] = branch.untrained
-        load, n, join, _ = self._parts(self.modality_.check(X))
-        with watched(self.progress, "scoring", n, load) as load:
-            scores = score_parts(judges, load, n, resolve_device(self.device))
+        scores, join, _ = self._scored_parts(self.modality_.check(X), floors=True)
         return {name: join(values) for name, values in scores.items()}
+
+    def _detected_by_branch(
+        self, X: Any, false_alarm_rate: float | None = None, entities: Sequence[Any] | None = None
+    ) -> tuple[Decisions, dict[str, FloatArray]]:
+        """What `detect` and `branch_scores` give, from one pass over the samples."""
+        threshold = self._need_threshold()
+        if false_alarm_rate is not None:
+            threshold = self._at_rate(threshold, false_alarm_rate)
+        X = self.modality_.check(X)
+        of_parts, join, owner = self._scored_parts(X, floors=True)
+        own = {branch.settings.name: of_parts[branch.settings.name] for branch in self.branches_}
+        scores = self._joined(self.fusion_.score(own), join, owner)
+        decisions = self._decided(X, scores, owner, threshold, entities)
+        return decisions, {name: join(values) for name, values in of_parts.items()}
 
     def _calibrate(
         self,
@@ -427,11 +434,18 @@ class Detecting(ScikitLearnBridge):
         return with_least(self.modality_, join(of_parts), owner, self.fusion_.least)
 
     def _scored_parts(
-        self, X: Collection
+        self, X: Collection, floors: bool = False
     ) -> tuple[dict[str, FloatArray], Callable[[FloatArray], FloatArray], IntArray]:
-        """``(n_parts,)`` scores by each branch, what joins them to samples, and the samples that each part is of."""
+        """``(n_parts,)`` scores by each branch, what joins them to samples, and the samples that each part is of.
+
+        With `floors` also by the untrained networks beside trained branches, ``"<name> (untrained)"``.
+        """
         load, n, join, owner = self._parts(X)
-        judges = {branch.settings.name: branch.judge for branch in self.branches_}
+        judges: dict[str, Judge] = {}
+        for branch in self.branches_:
+            judges[branch.settings.name] = branch.judge
+            if floors and branch.untrained is not None:
+                judges[f"{branch.settings.name} (untrained)"] = branch.untrained
         with watched(self.progress, "scoring", n, load) as load:
             return score_parts(judges, load, n, resolve_device(self.device)), join, owner
 

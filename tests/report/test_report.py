@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_curve
 
-from unalike import Branch, Detector, errors, modalities, objectives, thresholds, write_report
+from unalike import Branch, Detector, detecting, errors, modalities, objectives, thresholds, write_report
 from unalike.configuration import read_settings
 from unalike.report import cautions, charts, scores
 from unalike.report.passages import marked
@@ -124,6 +124,22 @@ def test_the_summary_tells_what_detect_and_evaluate_tell(rows, page):
     assert "where 10% was asked for" in text
     assert re.search(r"contrast: AUROC \S+ is (NOT )?above its floor", text)
     assert f"trained on {len(detector.split_.train)} rows; {len(detector.calibration_scores_)} normal rows" in text
+
+
+@pytest.mark.parametrize("rate", [None, 0.2])
+def test_one_pass_gives_what_detect_and_branch_scores_give(rows, rate, monkeypatch):
+    detector, _, X, _ = rows
+    wanted, apart = detector.detect(X, false_alarm_rate=rate), detector.branch_scores(X)
+    passes = []
+    score_parts = detecting.score_parts
+    monkeypatch.setattr(detecting, "score_parts", lambda *given: passes.append(1) or score_parts(*given))
+    found, by_branch = detector._detected_by_branch(X, rate)
+    assert len(passes) == 1
+    pd.testing.assert_frame_equal(found.to_frame(), wanted.to_frame())
+    assert (found.threshold, found.false_alarm_rate) == (wanted.threshold, wanted.false_alarm_rate)
+    assert list(by_branch) == list(apart) == ["contrast", "contrast (untrained)", "raw"]
+    for name, alone in apart.items():
+        np.testing.assert_array_equal(by_branch[name], alone)
 
 
 def test_without_labels_nothing_is_claimed(rows, tmp_path):

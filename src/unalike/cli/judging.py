@@ -205,8 +205,8 @@ def evaluate(
     X, flags = read_with_labels(data, labels, detector.modality_, key=key, normal=normal or [], anomaly=anomaly or [])
     beside = inputs.beside(X, data, detector.modality_, entities=entities)
     X, flags = images.checked(detector, X, flags)
-    decisions = detector.detect(X, false_alarm_rate=false_alarm_rate, **beside)
-    comparison = compare(decisions, detector.branch_scores(X), flags)
+    decisions, by_branch = detector._detected_by_branch(X, false_alarm_rate, **beside)
+    comparison = compare(decisions, by_branch, flags)
     alarms = options.compared(decisions, flags)
     if not quiet:
         outputs.show_comparison(outputs.plain_console(), comparison, alarms)

@@ -138,12 +138,14 @@ def gathered(
     data = modality.check(X)
     known = None if training is None else modality.check(training)
     flags = _flags(labels, data)
-    decisions = detector.detect(data, entities=entities, false_alarm_rate=false_alarm_rate)
-    drift = detector.drift(data, decisions=decisions)
-    comparison, by_branch = None, {}
+    comparison: Comparison | None = None
+    by_branch: dict[str, FloatArray] = {}
     if flags is not None and 0 < flags.sum() < len(flags):
-        by_branch = detector.branch_scores(data)
+        decisions, by_branch = detector._detected_by_branch(data, false_alarm_rate, entities)
         comparison = compare(decisions, by_branch, flags)
+    else:
+        decisions = detector.detect(data, entities=entities, false_alarm_rate=false_alarm_rate)
+    drift = detector.drift(data, decisions=decisions)
     in_time = isinstance(modality, InTime)
     mapped = _mapped(decisions, 0 if in_time else shown)
     if in_time:
