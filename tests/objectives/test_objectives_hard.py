@@ -18,7 +18,7 @@ from unalike.types import Batch
 
 
 def written_out(first, second, temperature, ids, beta):
-    """Robinson et al., equation 4 with class prior 0, anchor by anchor."""
+    """Robinson et al., with class prior 0, anchor by anchor."""
     rows = [functional.normalize(row, dim=0) for row in (*first, *second)]
     n, samples = len(first), [*ids, *ids]
     costs = []

@@ -40,8 +40,8 @@ def among_hard(
 
     References
     ----------
-    Robinson, Chuang, Sra and Jegelka, "Contrastive learning with hard negative samples", ICLR 2021, equation 4 with
-    class prior 0.
+    Robinson, Chuang, Sra and Jegelka, "Contrastive learning with hard negative samples", ICLR 2021: their
+    objective with class prior 0.
     """
     own, others = ids
     positive = (anchors * candidates.index_select(0, pair)).sum(dim=1) / temperature  # (a,)

@@ -63,7 +63,7 @@ def nt_xent(
     ----------
     Chen, Kornblith, Norouzi and Hinton, "A simple framework for contrastive learning of visual
     representations", ICML 2020, equation 1. Hardness: Robinson, Chuang, Sra and Jegelka, "Contrastive learning with
-    hard negative samples", ICLR 2021, equation 4 without its correction for false negatives.
+    hard negative samples", ICLR 2021, without its correction for false negatives.
     """
     _check_pairs("first", first, "second", second)
     check_temperature(temperature)
