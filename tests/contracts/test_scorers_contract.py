@@ -25,6 +25,7 @@ from unalike.scorers import (
     LocalKNN,
     Mahalanobis,
     NeighborRatio,
+    NoiseContrast,
     ObjectiveScore,
     OneClassSVM,
     Outlier,
@@ -53,6 +54,14 @@ class Contrasted(RelativeMahalanobis):
         return super().fit(embeddings, reference, groups, background=BACKGROUND[:, : np.shape(embeddings)[1]])
 
 
+@dataclasses.dataclass(kw_only=True)
+class ContrastedByKernel(NoiseContrast):
+    """With a background of its own, too."""
+
+    def fit(self, embeddings: Any, reference: Any = None, groups: Any = None) -> ContrastedByKernel:  # type: ignore[override]
+        return super().fit(embeddings, reference, groups, background=BACKGROUND[:, : np.shape(embeddings)[1]])
+
+
 OURS = [
     KNN(),
     KNN(k=5, metric="cosine", distance="mean"),
@@ -77,6 +86,7 @@ OURS = [
     PerBlock(KNN(k=2, distance="mean"), blocks=3, combine="max"),
     PerBlock("mahalanobis", blocks=3, combine="top", share=0.5),
     Contrasted(),
+    ContrastedByKernel(shifted=50),
 ]
 WRAPPED = [
     Outlier(pyod_knn.KNN(n_neighbors=3)),
@@ -97,8 +107,8 @@ def fresh(settings: Any) -> Any:
 def test_every_name_is_under_contract() -> None:
     # ObjectiveScore takes one score per sample and no embedding: test_scorers_objective.py. Three take places:
     # test_scorers_patches.py, test_scorers_placefusion.py. PerBlock has no name.
-    known = {type(scorer) for scorer in OURS} - {PerBlock, Contrasted}
-    known |= {ObjectiveScore, PatchBank, PlaceFusion, PlaceGaussians, RelativeMahalanobis}
+    known = {type(scorer) for scorer in OURS} - {PerBlock, Contrasted, ContrastedByKernel}
+    known |= {NoiseContrast, ObjectiveScore, PatchBank, PlaceFusion, PlaceGaussians, RelativeMahalanobis}
     assert {lookup.named("scorer", SCORERS, name) for name in SCORERS} == known
 
 

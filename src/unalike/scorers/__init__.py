@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from unalike.scorers.mahalanobis import Mahalanobis
     from unalike.scorers.mixture import GaussianMixture
     from unalike.scorers.neighbors import KNN
+    from unalike.scorers.noise import NoiseContrast
     from unalike.scorers.objective import ObjectiveScore
     from unalike.scorers.parametric import Centroid
     from unalike.scorers.patches import PatchBank
@@ -36,6 +37,7 @@ SCORERS = {
     "gaussian-mixture": "unalike.scorers.mixture:GaussianMixture",
     "kernel-density": "unalike.scorers.density:KernelDensity",
     "isolation-forest": "unalike.scorers.boundary:IsolationForest",
+    "noise-contrast": "unalike.scorers.noise:NoiseContrast",
     "one-class-svm": "unalike.scorers.svm:OneClassSVM",
     "neighbor-ratio": "unalike.scorers.ratio:NeighborRatio",
     "relative-mahalanobis": "unalike.scorers.background:RelativeMahalanobis",
@@ -64,6 +66,7 @@ __all__ = [
     "LocalKNN",
     "Mahalanobis",
     "NeighborRatio",
+    "NoiseContrast",
     "ObjectiveScore",
     "OneClassSVM",
     "Outlier",
