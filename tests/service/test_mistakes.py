@@ -191,3 +191,35 @@ def test_too_many_at_once_are_sent_back_and_none_is_lost(place: Path) -> None:
         if answer.status_code == 200:
             assert json.loads(answer.content)["decisions"][0]["score"] == pytest.approx(wanted[at], rel=1e-5)
     app.state.service.close()
+
+
+def test_who_hangs_up_while_sending_leaves_no_traceback(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    heard = [
+        {"type": "http.request", "body": b"[", "more_body": True},
+        {"type": "http.disconnect"},
+        {"type": "http.disconnect"},
+    ]
+    sent: list[Any] = []
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/detect",
+        "raw_path": b"/detect",
+        "query_string": b"model=table",
+        "root_path": "",
+        "scheme": "http",
+        "http_version": "1.1",
+        "server": ("localhost", 80),
+        "client": ("127.0.0.1", 9),
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
+    }
+
+    async def receive() -> Any:
+        return heard.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(client.app(scope, receive, send))  # type: ignore[arg-type]
+    assert [record for record in caplog.records if record.name.startswith("unalike")] == []
+    assert sent[0]["status"] == 499

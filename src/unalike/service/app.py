@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, Response
 
 from unalike import __version__
@@ -191,7 +192,7 @@ class Service:
                     return await make(self, request, served, body)
             except HTTPException:
                 raise
-            except Gone:
+            except (Gone, ClientDisconnect):
                 return Response(status_code=_GONE)
             except Exception as error:
                 return self._refusal(error, body)
