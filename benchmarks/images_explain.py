@@ -144,7 +144,10 @@ def outcomes(place: Path, name: str, method: str, train: int, judged: int) -> Ma
     fit_s = time.perf_counter() - started
     farthest = FarthestPixel(normal)
     untouched, spoilt = detector.anomaly_scores(held[judged:]), held[:judged]
-    masks = [ellipse(*image.shape, np.random.default_rng([_SEED, 2, at])) for at, image in enumerate(spoilt)]
+    masks = [
+        ellipse(image.shape[0], image.shape[1], np.random.default_rng([_SEED, 2, at]))
+        for at, image in enumerate(spoilt)
+    ]
     found: dict[str, Values] = {}
     for strength in STRENGTHS:
         made = [planted(image, mask, strength) for image, mask in zip(spoilt, masks, strict=True)]
