@@ -6,11 +6,9 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
@@ -19,6 +17,9 @@ from unalike.parallel import launched
 from unalike.seeding import RowGenerator
 from unalike.training.chunked import chunked_loss
 from unalike.types import Batch, Training, View
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Call:
@@ -86,6 +87,9 @@ class Step(nn.Module):
 
 def fabric_on(device: torch.device, precision: str) -> Fabric:
     """Lightning Fabric for one device, or for the processes that torchrun started, which meet here."""
+    # Here, because it takes seconds to import, and a model that is loaded only to judge does not need it.
+    from lightning_fabric import Fabric
+
     with _without_notes():
         if launched() > 1:
             fabric = _fabric_of_processes(device.type, precision)
@@ -96,6 +100,10 @@ def fabric_on(device: torch.device, precision: str) -> Fabric:
 
 
 def _fabric_of_processes(kind: str, precision: str) -> Fabric:
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
     here = int(os.environ.get("LOCAL_WORLD_SIZE", launched()))
     # Buffers are the same in every process by themselves; a queue of negatives is large to send around.
     strategy = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
