@@ -25,6 +25,13 @@ def test_scores_are_as_they_were_given():
     assert scorer.score(HELD[:0]).shape == (0,)
 
 
+def test_new_rows_join_the_reference():
+    scorer = ObjectiveScore().fit(TRAIN)
+    np.testing.assert_array_equal(scorer.add(HELD).reference_scores_, [1.0, 2.0, 4.0, -3.0, 0.5])
+    np.testing.assert_array_equal(scorer.add(TRAIN, HELD).reference_scores_, [-3.0, 0.5])
+    np.testing.assert_array_equal(scorer.score(TRAIN), TRAIN[:, 0])
+
+
 def test_state_restores():
     again = ObjectiveScore()
     again.restore(ObjectiveScore().fit(TRAIN).state())

@@ -54,6 +54,18 @@ class ObjectiveScore:
         require_fitted(self, "reference_scores_")
         return _column(embeddings, empty=True)
 
+    def add(self, embeddings: FloatArray, reference: FloatArray | None = None, groups: IntArray | None = None) -> Self:
+        """Nothing is learned: the objective stays as it was trained.
+
+        Reference scores are those of `reference`, or the earlier ones and the ``(n, 1)`` of the new rows.
+        """
+        require_fitted(self, "reference_scores_")
+        new = _column(embeddings)
+        self.reference_scores_ = (
+            np.concatenate([self.reference_scores_, new]) if reference is None else _column(reference)
+        )
+        return self
+
     def state(self) -> dict[str, Any]:
         require_fitted(self, "reference_scores_")
         return {"reference_scores": self.reference_scores_}
