@@ -16,7 +16,16 @@ VALUES = {"auroc": 0.5, "auprc": 0.25, "f1": 0.125, "fit_s": 1.0, "score_s": 2.0
 
 def test_every_scorer_of_ours_is_in_the_table() -> None:
     # They judge no embedding, places, beside a background that rows have not, or nearly as knn.
-    others = {"objective", "neighbor-ratio", "local-knn", "patch-bank", "relative-mahalanobis", "noise-contrast"}
+    others = {
+        "objective",
+        "neighbor-ratio",
+        "local-knn",
+        "patch-bank",
+        "place-fusion",
+        "place-gaussians",
+        "relative-mahalanobis",
+        "noise-contrast",
+    }
     assert set(scorers.MAKERS) >= set(SCORERS) - others
     assert len(scorers.METHODS) == 3 * len(scorers.MAKERS)
     assert scorers.MAKERS["isolation-forest"](3).seed == 3

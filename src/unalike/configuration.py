@@ -70,6 +70,8 @@ _STAGE_OF = {
     "injection": "views",
     "spoil": "views",
     "defect": "views",
+    "bank": "scorers",
+    "gaussians": "scorers",
 }
 """Stage of what a keyword or a field of that name holds."""
 

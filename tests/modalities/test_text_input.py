@@ -253,7 +253,7 @@ def test_settings_are_read_from_toml_and_written_as_they_are(tmp_path):
 
 
 def test_texts_cannot_be_exported():
-    with pytest.raises(CannotExport, match="must be of images or of tables to be exported; got modality 'text'"):
+    with pytest.raises(CannotExport, match="must be of images, tables or series to be exported; got modality 'text'"):
         input_of(Text(), ImageInput())
 
 
