@@ -218,11 +218,9 @@ def _embeddings(detector: Detector, judges: Mapping[str, Judge | None], X: Colle
     embedded = {
         name: embed_parts(judge, load, len(owner), device) for name, judge in judges.items() if judge is not None
     }
-    return (
-        embedded
-        if isinstance(modality, Text)
-        else {**embedded, RAW: modality.tensors(parts).flatten(1).double().numpy()}
-    )
+    if not isinstance(modality, Text):  # the words of texts are an embedding of their own
+        embedded[RAW] = modality.tensors(parts).flatten(1).double().numpy()
+    return embedded
 
 
 def _run_case(case: Case, folder: Path, seed: int, console: Console) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -23,9 +23,6 @@ from unalike.cli.options import (
     Workers,
 )
 from unalike.errors import InvalidParameter
-
-if TYPE_CHECKING:
-    pass
 
 
 def report(

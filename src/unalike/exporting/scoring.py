@@ -141,15 +141,14 @@ class Patches(nn.Module):
     def __init__(self, scorer: PatchBank) -> None:
         super().__init__()
         self.cosine = scorer.metric == "cosine"
-        self.counted = scorer.counted
+        self.top = scorer.top
         self.register_buffer("bank", torch.from_numpy(scorer.bank_.copy()))
         self.register_buffer("shift", torch.from_numpy(scorer.mean_))
         self.register_buffer("spread", torch.from_numpy(scorer.scale_))
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Scores ``(n,)``."""
-        distances = self.places(embeddings)
-        return distances.topk(self.counted(distances.shape[1]), dim=1).values.mean(dim=1)
+        return _highest(self.places(embeddings), self.top)
 
     def places(self, embeddings: Tensor) -> Tensor:
         """Distances ``(n, places)``."""
@@ -182,8 +181,7 @@ class Gaussians(nn.Module):
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Scores ``(n,)``."""
-        distances = self.places(embeddings)
-        return distances.topk(counted(self.top, distances.shape[1]), dim=1).values.mean(dim=1)
+        return _highest(self.places(embeddings), self.top)
 
     def places(self, embeddings: Tensor) -> Tensor:
         """Distances ``(n, places)``."""
@@ -203,8 +201,12 @@ class Fusing(nn.Module):
     def forward(self, embeddings: Tensor) -> Tensor:
         """Scores ``(n,)``."""
         near, usual = self.near.places(embeddings), self.usual.places(embeddings)
-        scores = near / self.units[0] + self.weight * (usual / self.units[1])
-        return scores.topk(counted(self.top, scores.shape[1]), dim=1).values.mean(dim=1)
+        return _highest(near / self.units[0] + self.weight * (usual / self.units[1]), self.top)
+
+
+def _highest(places: Tensor, top: int | float) -> Tensor:
+    """``(n,)``: as `scorers.places.joined`."""
+    return places.topk(counted(top, places.shape[1]), dim=1).values.mean(dim=1)
 
 
 class Centre(nn.Module):

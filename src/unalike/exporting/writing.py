@@ -22,6 +22,7 @@ from unalike.exporting.inputs import ImageInput, Input, Layout, Pixels, fed_exam
 from unalike.exporting.proving import prove
 from unalike.exporting.scoring import scoring_module
 from unalike.exporting.settling import settled
+from unalike.judging import judges_places
 from unalike.ready import check_detector
 from unalike.types import Collection
 from unalike.writing import whole_file
@@ -138,7 +139,7 @@ class Line(nn.Module):
     def __init__(self, branch: FittedBranch) -> None:
         super().__init__()
         self.encoder = settled(branch.judge.encoder)
-        self.by_place = bool(getattr(branch.judge.scorer, "judges_places", False))
+        self.by_place = judges_places(branch.judge.scorer)
         self.dtype = floating_type(self.encoder)
         self.scorer = scoring_module(branch.judge.scorer, f"branch {branch.settings.name!r}")
 

@@ -112,3 +112,25 @@ def require_count(name: str, value: object, wanted: str = "an integer of at leas
 def is_share(value: object) -> bool:
     """Whether `value` is a floating-point number above 0 and below 1."""
     return isinstance(value, (float, np.floating)) and 0.0 < float(value) < 1.0
+
+
+def require_seed(value: object) -> None:
+    """Raise `InvalidParameter` when `value` is no whole number."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidParameter(f"`seed` must be a whole number; got {value!r}.")
+
+
+def background_rows(background: FloatArray | None, width: int, instead: str) -> FloatArray:
+    """``(b, width)`` embeddings that a scorer compares with.
+
+    Raises
+    ------
+    InvalidParameter
+        There are none; `instead` names a scorer that needs none.
+    """
+    if background is None:
+        raise InvalidParameter(
+            "`background` must be the embeddings of samples of no topic, (b, width); got None. Take an encoder "
+            f"that offers them by `background()`, such as PretrainedText, or the scorer {instead}."
+        )
+    return checked(background, name="background", width=width)

@@ -7,8 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from unalike.errors import InvalidParameter
-from unalike.scorers.arrays import checked, require_fitted
+from unalike.scorers.arrays import background_rows, checked, require_fitted
 from unalike.scorers.mahalanobis import Mahalanobis
 from unalike.types import FloatArray, IntArray
 
@@ -54,13 +53,8 @@ class RelativeMahalanobis:
         InvalidParameter
             There is no `background`.
         """
-        if background is None:
-            raise InvalidParameter(
-                "`background` must be the embeddings of samples of no topic, (b, width); got None. Take an encoder "
-                "that offers them by `background()`, such as PretrainedText, or the scorer Mahalanobis."
-            )
         rows = checked(embeddings)
-        others = checked(background, name="background", width=rows.shape[1])
+        others = background_rows(background, rows.shape[1], "Mahalanobis")
         self.background_ = Mahalanobis().fit(others, reference=others[:1])
         return self._learn(rows, reference, groups)
 

@@ -10,7 +10,7 @@ from scipy import linalg
 
 from unalike.errors import InvalidParameter
 from unalike.plain import is_number
-from unalike.scorers.arrays import checked, require_count, require_fitted
+from unalike.scorers.arrays import background_rows, checked, require_count, require_fitted
 from unalike.scorers.kernel import in_fixed_order, squared_distances
 from unalike.scorers.reference import at_most
 from unalike.seeding import numpy_generator
@@ -96,13 +96,8 @@ class NoiseContrast:
         InvalidParameter
             There is no `background`.
         """
-        if background is None:
-            raise InvalidParameter(
-                "`background` must be the embeddings of samples of no topic, (b, width); got None. Take an encoder "
-                "that offers them by `background()`, such as PretrainedText, or the scorer KNN."
-            )
         rows, groups = at_most(checked(embeddings), groups, self.most_rows)
-        self.background_: FloatArray = checked(background, name="background", width=rows.shape[1])
+        self.background_: FloatArray = background_rows(background, rows.shape[1], "KNN")
         left_out = self._learn(rows, groups)
         self.reference_scores_: FloatArray = (
             left_out if reference is None else self.score(checked(reference, name="reference"))

@@ -14,8 +14,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from unalike.data import evenly, group_codes
-from unalike.errors import InvalidInput, InvalidParameter
-from unalike.scorers.arrays import require_choice, require_count, require_fitted, unit_rows
+from unalike.scorers.arrays import require_choice, require_count, require_fitted, require_seed, unit_rows
 from unalike.scorers.coreset import greedy_coreset
 from unalike.scorers.places import (
     FOLDS,
@@ -25,6 +24,7 @@ from unalike.scorers.places import (
     checked_places,
     counted,
     held,
+    held_some,
     joined,
     step_of,
     units,
@@ -107,8 +107,7 @@ class PatchBank:
         require_choice("pictured", self.pictured, (True, False))
         require_choice("absorbing", self.absorbing, (True, False))
         require_choice("metric", self.metric, ("euclidean", "cosine"))
-        if not isinstance(self.seed, int) or isinstance(self.seed, bool):
-            raise InvalidParameter(f"`seed` must be a whole number; got {self.seed!r}.")
+        require_seed(self.seed)
 
     def fit(
         self, embeddings: PlaceEmbeddings, reference: PlaceEmbeddings | None = None, groups: IntArray | None = None
@@ -121,11 +120,7 @@ class PatchBank:
         self, embeddings: PlaceEmbeddings, reference: PlaceEmbeddings | None, groups: IntArray | None
     ) -> FloatArray:
         """Choose the bank; ``(r, places)`` scores of the reference's places."""
-        n = len(embeddings)
-        if n == 0:
-            raise InvalidInput("`embeddings` must hold at least one image; got none. Give normal images.")
-        codes = np.arange(n) if groups is None else group_codes(groups.tolist(), n)
-        embeddings = held(embeddings)
+        embeddings = held_some(embeddings)
         pool, owner = self._pooled(embeddings)
         self.mean_, self.scale_ = units(pool)
         pool = (pool - self.mean_) / self.scale_
@@ -133,7 +128,7 @@ class PatchBank:
         self.absorbed_ = 0
         if reference is not None:
             return self.places(reference)
-        return self._cross_fitted(embeddings, pool, owner, codes)
+        return self._cross_fitted(embeddings, pool, owner, groups)
 
     def score(self, embeddings: PlaceEmbeddings) -> FloatArray:
         """``(n,)`` float64 scores of ``n`` images; at least 0."""
@@ -276,12 +271,12 @@ class PatchBank:
         return np.concatenate(found) if found else np.zeros((0, 1))
 
     def _cross_fitted(
-        self, embeddings: PlaceEmbeddings, pool: FloatArray, owner: IntArray, codes: IntArray
+        self, embeddings: PlaceEmbeddings, pool: FloatArray, owner: IntArray, groups: IntArray | None
     ) -> FloatArray:
         if len(embeddings) == 1:
             return np.zeros((1, checked_places(embeddings[np.arange(1)]).shape[1]))
         chosen = evenly(len(embeddings), LARGEST_REFERENCE)
-        fold = folds_of(len(embeddings), codes, FOLDS)
+        fold = folds_of(len(embeddings), groups, FOLDS)
         scores: list[FloatArray] = [np.empty(0)] * len(chosen)
         for number in np.unique(fold[chosen]).tolist():
             rows = pool[fold[owner] != number]

@@ -15,10 +15,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from unalike.data import evenly, group_codes
+from unalike.data import evenly
 from unalike.errors import InvalidInput, InvalidParameter
 from unalike.plain import is_number
-from unalike.scorers.arrays import require_choice, require_count, require_fitted
+from unalike.scorers.arrays import require_choice, require_count, require_fitted, require_seed
 from unalike.scorers.places import (
     FOLDS,
     LARGEST_REFERENCE,
@@ -26,6 +26,7 @@ from unalike.scorers.places import (
     check_top,
     checked_places,
     held,
+    held_some,
     joined,
     step_of,
     units,
@@ -95,8 +96,7 @@ class PlaceGaussians:
         require_choice("pictured", self.pictured, (True, False))
         if not is_number(self.pooled) or not 0.0 < self.pooled < np.inf:
             raise InvalidParameter(f"`pooled` must be a number above 0; got {self.pooled!r}. Try 20.")
-        if not isinstance(self.seed, int) or isinstance(self.seed, bool):
-            raise InvalidParameter(f"`seed` must be a whole number; got {self.seed!r}.")
+        require_seed(self.seed)
 
     def fit(
         self, embeddings: PlaceEmbeddings, reference: PlaceEmbeddings | None = None, groups: IntArray | None = None
@@ -109,30 +109,18 @@ class PlaceGaussians:
         self, embeddings: PlaceEmbeddings, reference: PlaceEmbeddings | None, groups: IntArray | None
     ) -> FloatArray:
         """Estimate the Gaussians; ``(r, places)`` scores of the reference's places."""
+        embeddings = held_some(embeddings)
         n = len(embeddings)
-        if n == 0:
-            raise InvalidInput("`embeddings` must hold at least one image; got none. Give normal images.")
-        embeddings = held(embeddings)
         first = checked_places(embeddings[evenly(n, _FOR_UNITS)])
-        self.shift_, self.scale_ = units(first.reshape(-1, first.shape[2]))
-        codes = np.arange(n) if groups is None else group_codes(groups.tolist(), n)
-        fold = folds_of(n, codes, FOLDS) if n > 1 and reference is None else np.zeros(n, dtype=np.int64)
+        self._measure(*units(first.reshape(-1, first.shape[2])))
+        cross_fit = n > 1 and reference is None
+        fold = folds_of(n, groups, FOLDS) if cross_fit else np.zeros(n, dtype=np.int64)
         parts = self._summed(embeddings, fold)
-        whole = _Sums.of(parts)
-        self._keep(whole)
-        if reference is not None:
-            return self.places(reference)
-        chosen = evenly(n, LARGEST_REFERENCE)
-        if n == 1:
-            return np.zeros((1, len(self.mean_)))
-        scores = np.empty((len(chosen), len(self.mean_)))
-        for number in np.unique(fold[chosen]).tolist():
-            of_fold = np.flatnonzero(fold[chosen] == number)
-            others = [part for other, part in enumerate(parts) if other != number]
-            self._keep(_Sums.of(others))
-            scores[of_fold] = self.places(SomePlaces(embeddings, chosen[of_fold]))
-        self._keep(whole)
-        return scores
+        scores = self._cross_fitted(embeddings, parts, fold) if cross_fit else None
+        self._keep(_Sums.of(parts))
+        if scores is not None:
+            return scores
+        return np.zeros((1, len(self.mean_))) if reference is None else self.places(reference)
 
     def score(self, embeddings: PlaceEmbeddings) -> FloatArray:
         """``(n,)`` float64 scores of ``n`` images; at least 0."""
@@ -182,8 +170,7 @@ class PlaceGaussians:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.shift_ = np.asarray(state["shift"], dtype=np.float32)
-        self.scale_ = np.asarray(state["scale"], dtype=np.float32)
+        self._measure(np.asarray(state["shift"], dtype=np.float32), np.asarray(state["scale"], dtype=np.float32))
         self.reference_scores_ = np.asarray(state["reference_scores"], dtype=np.float64)
         self.count_: int = int(state["count"])
         self.mean_: FloatArray = np.array(state["mean"], dtype=np.float32)
@@ -192,9 +179,24 @@ class PlaceGaussians:
 
     def directions(self) -> FloatArray:
         """``(channels, width)`` float32 orthonormal columns; fewer where there are fewer channels."""
-        channels = len(self.shift_)
-        drawn = numpy_generator(self.seed, "directions").standard_normal((channels, min(self.width, channels)))
-        return np.asarray(np.linalg.qr(drawn)[0], dtype=np.float32)
+        return self._directions
+
+    def _measure(self, shift: FloatArray, scale: FloatArray) -> None:
+        """Take units of the channels, and the directions that belong to so many channels."""
+        self.shift_: FloatArray = shift
+        self.scale_: FloatArray = scale
+        drawn = numpy_generator(self.seed, "directions").standard_normal((len(shift), min(self.width, len(shift))))
+        self._directions: FloatArray = np.asarray(np.linalg.qr(drawn)[0], dtype=np.float32)
+
+    def _cross_fitted(self, embeddings: PlaceEmbeddings, parts: list[_Sums], fold: IntArray) -> FloatArray:
+        """``(r, places)`` scores of evenly spaced images, each by the Gaussians of the other folds."""
+        chosen = evenly(len(fold), LARGEST_REFERENCE)
+        scores = np.empty((len(chosen), len(parts[0].first)))
+        for number in np.unique(fold[chosen]).tolist():
+            of_fold = np.flatnonzero(fold[chosen] == number)
+            self._keep(_Sums.of([part for other, part in enumerate(parts) if other != number]))
+            scores[of_fold] = self.places(SomePlaces(embeddings, chosen[of_fold]))
+        return scores
 
     def _projected(
         self, embeddings: PlaceEmbeddings, places: int | None = None
@@ -203,7 +205,6 @@ class PlaceGaussians:
         n = len(embeddings)
         if n == 0:
             return
-        directions = self.directions()
         step = step_of(checked_places(embeddings[np.arange(1)])) if n > 1 else 1
         for start in range(0, n, step):
             at = np.arange(start, min(start + step, n))
@@ -213,7 +214,7 @@ class PlaceGaussians:
                     f"`embeddings` must have as many places as the scorer was fitted on, {places}; got {rows.shape[1]}."
                     " Give images of that size."
                 )
-            yield at, np.stack([((row - self.shift_) / self.scale_) @ directions for row in rows])
+            yield at, np.stack([((row - self.shift_) / self.scale_) @ self._directions for row in rows])
 
     def _distances(self, rows: FloatArray) -> FloatArray:
         """``(m, places)`` of ``(m, places, width)``; the products have the shape of one image whatever the batch."""

@@ -41,9 +41,8 @@ def units(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mean and spread of each column of ``(m, width)``, float32; what does not vary at all has spread 1."""
     spread = rows.std(axis=0, dtype=np.float64)
     spread = np.maximum(spread, _LEAST_SPREAD * float(spread.mean()))
-    return rows.mean(axis=0, dtype=np.float64).astype(np.float32), np.where(spread > 0.0, spread, 1.0).astype(
-        np.float32
-    )
+    spread = np.where(spread > 0.0, spread, 1.0)
+    return rows.mean(axis=0, dtype=np.float64).astype(np.float32), spread.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,19 @@ def held(embeddings: PlaceEmbeddings) -> PlaceEmbeddings:
     step = step_of(first)
     # An image alone must not be embedded twice.
     return np.concatenate([first, *(embeddings[np.arange(at, min(at + step, n))] for at in range(1, n, step))])
+
+
+def held_some(embeddings: PlaceEmbeddings) -> PlaceEmbeddings:
+    """As `held`, of the images that a scorer is fitted on.
+
+    Raises
+    ------
+    InvalidInput
+        There are none.
+    """
+    if len(embeddings) == 0:
+        raise InvalidInput("`embeddings` must hold at least one image; got none. Give normal images.")
+    return held(embeddings)
 
 
 def step_of(places: FloatArray) -> int:
