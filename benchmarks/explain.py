@@ -9,21 +9,18 @@ the hit rate is the share of them among the m that are named first.
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import datasets, harness
-from benchmarks.results import Results, Values, read_rows
-from benchmarks.summary import as_markdown, as_text
+from benchmarks import datasets, harness, plantings
+from benchmarks.results import Values
 from unalike.types import FloatArray, IntArray
 
 HOW = ("shift", "replace")
@@ -191,35 +188,23 @@ def _reached(line: Mapping[str, str], target: float) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.explain", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of .npz files with X and y (1 = anomaly)")
+    parser = plantings.parser("explain", __doc__, "folder of .npz files with X and y (1 = anomaly)")
     parser.add_argument("--sets", type=harness.listed, default=[])
-    parser.add_argument("--show", action="store_true", help="print the table of the file, and run nothing")
-    parser.add_argument("--markdown", action="store_true", help="as in docs/explanations.md")
-    harness.add_run_options(parser)
-    options = parser.parse_args(arguments)
-    missing: list[Any] = []
-    if not options.show:
-        if options.data is None:
-            parser.error("--data must name a folder, unless --show is given")
-        names = datasets.choose(datasets.names_in(options.data), options.sets)
-        jobs = [
+    options = plantings.parsed(parser, arguments)
+
+    def jobs(folder: Path) -> list[harness.Job]:
+        return [
             harness.Job(
                 data=name,
                 protocol="planted",
                 seed=_SEED,
                 methods=tuple(cases()),
-                task=partial(outcomes, options.data, name),
+                task=partial(outcomes, folder, name),
             )
-            for name in names
+            for name in datasets.choose(datasets.names_in(folder), options.sets)
         ]
-        with Results(options.out, EXTRA) as results:
-            missing = harness.run(
-                jobs, results, threads=options.threads, time_limit=options.time_limit, preload=_PRELOAD
-            )
-    lines = table(read_rows(options.out))
-    print(as_markdown(lines) if options.markdown else as_text(lines))
-    return harness.exit_status(missing)
+
+    return plantings.run(options, jobs, table, extra=EXTRA, preload=_PRELOAD)
 
 
 if __name__ == "__main__":

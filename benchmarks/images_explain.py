@@ -11,7 +11,6 @@ brought to one for the second figure alone.
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -24,9 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import harness, images_data, images_network
-from benchmarks.results import Results, Values, read_rows
-from benchmarks.summary import as_markdown, as_text
+from benchmarks import harness, images_data, images_network, plantings
+from benchmarks.results import Values
 
 if TYPE_CHECKING:
     from unalike.types import BoolArray, FloatArray
@@ -198,25 +196,19 @@ def table(lines: Sequence[Mapping[str, str]]) -> list[list[str]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.images_explain", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of sets, as benchmarks.images takes them")
+    parser = plantings.parser("images_explain", __doc__, "folder of sets, as benchmarks.images takes them")
     parser.add_argument("--sets", type=harness.listed, default=list(SETS))
     parser.add_argument("--methods", type=harness.listed, default=["pretrained"])
     parser.add_argument("--train", type=int, default=300, help="at most so many training images")
     parser.add_argument("--images", type=int, default=40, help="images with a defect, and as many without")
-    parser.add_argument("--show", action="store_true", help="print the table of the file, and run nothing")
-    parser.add_argument("--markdown", action="store_true", help="as in docs/explanations.md")
-    harness.add_run_options(parser)
-    options = parser.parse_args(arguments)
-    missing: list[Any] = []
-    if not options.show:
-        if options.data is None:
-            parser.error("--data must name a folder, unless --show is given")
-        if (why := images_network.missing()) is not None:
-            print(why)
-            return 1
-        places = images_data.names_in(options.data.resolve())
-        jobs = [
+    options = plantings.parsed(parser, arguments)
+    if not options.show and (why := images_network.missing()) is not None:
+        print(why)
+        return 1
+
+    def jobs(folder: Path) -> list[harness.Job]:
+        places = images_data.names_in(folder)
+        return [
             harness.Job(
                 data=name,
                 protocol="planted",
@@ -227,13 +219,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for method in options.methods
             for name in options.sets
         ]
-        with Results(options.out, EXTRA) as results:
-            missing = harness.run(
-                jobs, results, threads=options.threads, time_limit=options.time_limit, preload=_PRELOAD
-            )
-    lines = table(read_rows(options.out))
-    print(as_markdown(lines) if options.markdown else as_text(lines))
-    return harness.exit_status(missing)
+
+    return plantings.run(options, jobs, table, extra=EXTRA, preload=_PRELOAD)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ move in training are not spoilt.
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -21,9 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import harness, series_data
-from benchmarks.results import Results, Values, read_rows
-from benchmarks.summary import as_markdown, as_text
+from benchmarks import harness, plantings, series_data
+from benchmarks.results import Values
 
 if TYPE_CHECKING:
     from unalike.types import FloatArray, IntArray
@@ -162,20 +160,13 @@ def table(lines: Sequence[Mapping[str, str]]) -> list[list[str]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.series_planted", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of collections: see benchmarks/series_data.py")
+    parser = plantings.parser("series_planted", __doc__, "folder of collections: see benchmarks/series_data.py")
     parser.add_argument("--sets", type=harness.listed, default=list(SETS))
     parser.add_argument("--draws", type=int, default=20, help="excerpts for each kind and size")
-    parser.add_argument("--show", action="store_true", help="print the table of the file, and run nothing")
-    parser.add_argument("--markdown", action="store_true", help="as in docs/explanations.md")
-    harness.add_run_options(parser)
-    options = parser.parse_args(arguments)
-    missing: list[Any] = []
-    if not options.show:
-        if options.data is None:
-            parser.error("--data must name a folder, unless --show is given")
-        folder = options.data.resolve()
-        jobs = [
+    options = plantings.parsed(parser, arguments)
+
+    def jobs(folder: Path) -> list[harness.Job]:
+        return [
             harness.Job(
                 data=name,
                 protocol="planted",
@@ -185,13 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
             for name in options.sets
         ]
-        with Results(options.out, EXTRA) as results:
-            missing = harness.run(
-                jobs, results, threads=options.threads, time_limit=options.time_limit, preload=_PRELOAD
-            )
-    lines = table(read_rows(options.out))
-    print(as_markdown(lines) if options.markdown else as_text(lines))
-    return harness.exit_status(missing)
+
+    return plantings.run(options, jobs, table, extra=EXTRA, preload=_PRELOAD)
 
 
 if __name__ == "__main__":

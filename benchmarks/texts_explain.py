@@ -9,7 +9,6 @@ texts, and of chance.
 
 from __future__ import annotations
 
-import argparse
 import math
 import time
 from collections import Counter
@@ -23,9 +22,8 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from benchmarks import harness, texts_data
-from benchmarks.results import Results, Values, read_rows
-from benchmarks.summary import as_markdown, as_text
+from benchmarks import harness, plantings, texts_data
+from benchmarks.results import Values
 from unalike import texts
 
 MODELS = ("scratch", "minilm")
@@ -159,20 +157,14 @@ def table(lines: Sequence[Mapping[str, str]]) -> list[list[str]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.texts_explain", description=__doc__)
-    parser.add_argument("--data", type=Path, help="folder of .parquet files, as benchmarks.texts takes them")
+    parser = plantings.parser("texts_explain", __doc__, "folder of .parquet files, as benchmarks.texts takes them")
     parser.add_argument("--sets", type=harness.listed, default=list(SETS))
     parser.add_argument("--models", type=harness.listed, default=list(MODELS))
-    parser.add_argument("--show", action="store_true", help="print the table of the file, and run nothing")
-    parser.add_argument("--markdown", action="store_true", help="as in docs/explanations.md")
-    harness.add_run_options(parser)
-    options = parser.parse_args(arguments)
-    missing: list[Any] = []
-    if not options.show:
-        if options.data is None:
-            parser.error("--data must name a folder, unless --show is given")
-        places = texts_data.names_in(options.data.resolve())
-        jobs = [
+    options = plantings.parsed(parser, arguments)
+
+    def jobs(folder: Path) -> list[harness.Job]:
+        places = texts_data.names_in(folder)
+        return [
             harness.Job(
                 data=name,
                 protocol="planted",
@@ -183,13 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for model in options.models
             for name in options.sets
         ]
-        with Results(options.out, EXTRA) as results:
-            missing = harness.run(
-                jobs, results, threads=options.threads, time_limit=options.time_limit, preload=_PRELOAD
-            )
-    lines = table(read_rows(options.out))
-    print(as_markdown(lines) if options.markdown else as_text(lines))
-    return harness.exit_status(missing)
+
+    return plantings.run(options, jobs, table, extra=EXTRA, preload=_PRELOAD)
 
 
 if __name__ == "__main__":
